@@ -1,0 +1,384 @@
+"""The records that pass between the stages: frozen, keyword-only, arrays sealed, no framework objects inside.
+
+Reading order is the order of the pipeline: `Study` and `Image` (load), `Prepared` (prepare), `Prediction` (predict),
+`Explanation` (explain), `Evidence` (what a check may see), `Finding` and `Verdict` (check), `Panel` (what a report
+draws), `StudyRecord` (what is kept).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Matrix = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Scalar = str | int | float | bool | None
+ArrayT = TypeVar("ArrayT", bound=NDArray[np.generic])
+
+
+class Outcome(StrEnum):
+    """How a check ended. ``not_evaluable`` and ``error`` are never a pass."""
+
+    PASS = "pass"  # noqa: S105
+    NOTE = "note"
+    FLAG = "flag"
+    CRITICAL = "critical"
+    NOT_EVALUABLE = "not_evaluable"
+    ERROR = "error"
+
+
+class Status(StrEnum):
+    """How a study ended: ``refused`` before the model saw it, ``failed`` afterwards."""
+
+    AUDITED = "audited"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+class Disposition(StrEnum):
+    """What became of one input file; the dispositions of a study sum to its file count."""
+
+    USED = "used"
+    DUPLICATE = "duplicate"
+    NON_IMAGE = "non-image"
+    OTHER_SERIES = "other-series"
+    OTHER_ORIENTATION = "other-orientation"
+    UNREADABLE = "unreadable"
+    REFUSED = "refused"
+
+
+class Task(StrEnum):
+    """What the logits mean: softmax over classes, one sigmoid per class, or a single sigmoid."""
+
+    MULTICLASS = "multiclass"
+    MULTILABEL = "multilabel"
+    BINARY = "binary"
+
+
+def sealed(values: ArrayT) -> ArrayT:
+    """Return `values` with its write flag off; views taken of it later are read-only too."""
+    values.setflags(write=False)
+    return values
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FailureMode:
+    """The metadata of one failure mode: the only place where its name, sentence and severity stand.
+
+    severity : (S, O, D), each 1 to 5 with 5 worst: consequence, expected occurrence, invisibility without this tool
+    cost : forward passes the detector needs beyond those already made
+    provenance : where the default limit comes from, see `Finding`
+    """
+
+    code: str
+    name: str
+    title: str
+    family: str
+    sentence: str
+    severity: tuple[int, int, int]
+    provenance: str
+    reference: str
+    advice: str
+    cost: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """The result of one check on one study.
+
+    `value` and `limit` are in `unit`; a value that cannot be computed is None and the message says why. `slices` are
+    indices along axis 0 of the source image. `provenance` says where the limit comes from: ``std`` (a standard or
+    physics), ``lit`` (published), ``sim`` (simulated null), ``dom`` (engineering judgement), ``cal`` (calibrated here).
+    """
+
+    code: str
+    name: str
+    family: str
+    outcome: Outcome
+    message: str
+    value: float | None = None
+    limit: float | None = None
+    unit: str = ""
+    provenance: str = ""
+    advice: str = ""
+    title: str = ""
+    slices: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refusal:
+    """Why part of a study was not delivered. The message carries no path; `files` does."""
+
+    code: str
+    message: str
+    files: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileDisposition:
+    """What became of one input file, and why."""
+
+    path: Path
+    disposition: Disposition
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StackFacts:
+    """What the loader measured about the slices of a stack, before any acceptance.
+
+    step_mm : length of the fitted slice step; residual_mm : largest distance of a slice from the fitted line;
+    largest_gap_ratio : (largest gap) / (median gap); smallest_gap_ratio likewise; tilt_degrees : angle between the
+    slice step and the slice normal.
+    """
+
+    slices: int
+    step_mm: float
+    residual_mm: float
+    largest_gap_ratio: float
+    smallest_gap_ratio: float
+    tilt_degrees: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Image:
+    """One delivered image: values in real units, and where each of them lies in the patient.
+
+    Attributes
+    ----------
+    values : (D, H, W) volume or (H, W) image, float32, in `unit`; colour adds a last axis of 3 (RGB, 0 to 255)
+    affine : (4, 4) float64 or None
+        Array index (axis 0, axis 1, axis 2, 1) -> mm in LPS+; None when the position is unknown. For a single slice
+        with known position the third column is the unit normal.
+    spacing_mm : one entry per spatial axis; None where unknown
+    invalid : bool, like the spatial shape, or None
+        True where a value is padding, non-finite or missing.
+    modality : DICOM Modality, or "" for NIfTI
+    format : "dicom" or "nifti"
+    unit : "HU", "stored value", ...
+    metadata : allow-listed header fields by DICOM keyword, no identity
+    stack : what was measured about the slices; None for single images and NIfTI
+    sources : SHA-256 of every file that contributed, in slice order
+    """
+
+    values: Floats
+    affine: Matrix | None
+    spacing_mm: tuple[float | None, ...]
+    modality: str
+    unit: str
+    format: str
+    invalid: Mask | None = None
+    metadata: Mapping[str, Scalar] = field(default_factory=dict)
+    stack: StackFacts | None = None
+    findings: tuple[Finding, ...] = ()
+    sources: tuple[str, ...] = ()
+
+    @property
+    def is_colour(self) -> bool:
+        """Whether the last axis holds red, green and blue."""
+        return self.values.ndim == len(self.spacing_mm) + 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Spatial shape: (D, H, W) or (H, W)."""
+        return tuple(int(size) for size in self.values.shape[: len(self.spacing_mm)])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Study:
+    """Everything one study delivered: images (largest first), and what became of every file."""
+
+    images: tuple[Image, ...]
+    files: tuple[FileDisposition, ...]
+    findings: tuple[Finding, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """The model input, and the way back to the source.
+
+    Attributes
+    ----------
+    values : (C, *S) float32, what the network sees
+    to_source : (n + 1, n + 1) float64, prepared index -> source image index (n = len(S))
+    affine : (4, 4) or None, prepared index -> mm in LPS+
+    spacing_mm : one entry per axis of S; None where unknown
+    inside : (*S) bool, False where the value is padding that no source voxel covers
+    steps : the transforms in order, as sentences for the report
+    display_window : (low, high) in source units that the intensity step maps to the model's range
+    """
+
+    values: Floats
+    to_source: Matrix
+    affine: Matrix | None
+    spacing_mm: tuple[float | None, ...]
+    inside: Mask
+    steps: tuple[str, ...]
+    display_window: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prediction:
+    """Logits (K,) float64 in class order, what was concluded, and on what device.
+
+    `thresholds` holds an operating point for the classes that have one; `predicted` lists the concluded classes.
+    `features` are the spatial means of the activations at the target layer, (C,), for comparison with a reference.
+    """
+
+    task: Task
+    classes: tuple[str, ...]
+    logits: tuple[float, ...]
+    probabilities: tuple[float, ...]
+    thresholds: Mapping[str, float]
+    predicted: tuple[str, ...]
+    device: str
+    precision: str
+    features: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MapStatistics:
+    """Of the raw signed map on the layer's grid; places are those of the cell with the highest value.
+
+    peak_index : source voxel index of the centre of the peak cell, rounded; peak_position_mm : LPS+, None when the
+    image has no affine; centre_index : source index of the centre of mass of the positive part, None when it is empty.
+    """
+
+    min: float
+    max: float
+    mean: float
+    std: float
+    peak_value: float
+    peak_index: tuple[int, ...]
+    peak_position_mm: tuple[float, float, float] | None
+    centre_index: tuple[float, ...] | None
+    positive_share: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explanation:
+    """One map: one method, one target class, one layer.
+
+    Attributes
+    ----------
+    values : (*grid) float32, raw and signed, in units of the logit; not rectified, not normalised
+    on_input : (*S) float32, the same map on the prepared grid, half-pixel (tri)linear
+    to_source : (n + 1, n + 1), grid index -> source image index
+    affine : (4, 4) or None, grid index -> mm in LPS+
+    cell_mm : size of one cell of the grid in the patient; entries None where the spacing is unknown
+    signal_floor : below this absolute value a map of this layer is numerically zero
+    """
+
+    method: str
+    target: int
+    target_name: str
+    layer: str
+    values: Floats
+    on_input: Floats
+    to_source: Matrix
+    affine: Matrix | None
+    cell_mm: tuple[float | None, ...]
+    statistics: MapStatistics
+    signal_floor: float
+    caution: str = ""
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Shape of the layer's grid."""
+        return tuple(int(size) for size in self.values.shape)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IntendedUse:
+    """What the model card allows: allow-lists and ranges; an empty list or None allows everything."""
+
+    modality: tuple[str, ...] = ()
+    body_part: tuple[str, ...] = ()
+    view: tuple[str, ...] = ()
+    age: tuple[float, float] | None = None
+    spacing_mm: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reference:
+    """Clean reference studies a model was characterised on: one row of features per study.
+
+    features : (R, C) float32; intensities : (R, 4) float32, the mean, standard deviation, minimum and maximum of the
+    model input.
+    """
+
+    features: Floats
+    intensities: Floats
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evidence:
+    """What a check may see of one study. All arrays are read-only.
+
+    `predict` runs the model again on a batch of prepared inputs (N, C, *S) and returns logits (N, K).
+    `body` is the mask of the patient on the prepared grid, None when it could not be found.
+    `head_is_pooled_linear` tells that global average pooling and one linear layer follow the target layer, so that
+    Grad-CAM and HiResCAM must agree.
+    """
+
+    image: Image
+    prepared: Prepared
+    prediction: Prediction
+    explanations: tuple[Explanation, ...]
+    intended: IntendedUse
+    predict: Callable[[Floats], Matrix]
+    body: Mask | None = None
+    reference: Reference | None = None
+    head_is_pooled_linear: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """Two separate verdicts, each with the code of the finding that decided it ("" when nothing stood against it)."""
+
+    prediction: Outcome
+    explanation: Outcome
+    prediction_code: str = ""
+    explanation_code: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Panel:
+    """One displayed slice with the maps on exactly the same pixels.
+
+    Attributes
+    ----------
+    role : "plane" (through the evidence), "slice" (one of the most evident slices) or "image" (2D)
+    plane : "axial", "coronal", "sagittal" or "image"
+    axis, index : source array axis and index of the slice; None for 2D
+    position_mm : patient position of the slice along its normal; None when unknown
+    anatomy : (h, w) float32 in source units, in display orientation; (h, w, 3) for colour
+    maps : method -> (h, w) float32, raw and signed, for `target`
+    target : class index the maps explain
+    pixel_mm : (row, column) distance between pixel centres; None when unknown
+    letters : anatomical letters at the (left, right, top, bottom) edge; empty when the orientation is unknown
+    peaks : method -> (row, column) of the map's peak, for the maps whose peak lies in this slice
+    to_source : (3, 3), display (row, column) -> source index along the two in-plane axes
+    """
+
+    role: str
+    plane: str
+    axis: int | None
+    index: int | None
+    position_mm: float | None
+    anatomy: Floats
+    maps: Mapping[str, Floats]
+    target: int
+    pixel_mm: tuple[float, float] | None
+    letters: tuple[str, str, str, str]
+    peaks: Mapping[str, tuple[float, float]]
+    to_source: Matrix

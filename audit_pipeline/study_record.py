@@ -1,0 +1,117 @@
+"""What is kept of one study: the content of ``record.json``, schema ``audit-pipeline/study/1``.
+
+Plain tuples, mappings and numbers only; `store.record_file` turns it into JSON and back without loss, and the reports
+are rendered from it alone. No time of day, no path of the machine and no identity has a place here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from audit_pipeline.records import Finding, MapStatistics, Outcome, Scalar, StackFacts, Status, Verdict
+
+SCHEMA = "audit-pipeline/study/1"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageFacts:
+    """The audited image without its voxels.
+
+    orientation : direction in which each array axis grows, for example "HPL"; "" when unknown
+    source_digests : SHA-256 of the contributing files, in slice order
+    steps : what was done to make the model input; window : (low, high) in `unit` shown and fed to the model
+    """
+
+    shape: tuple[int, ...]
+    spacing_mm: tuple[float | None, ...]
+    affine: tuple[tuple[float, ...], ...] | None
+    orientation: str
+    modality: str
+    unit: str
+    format: str
+    source_digests: tuple[str, ...]
+    metadata: Mapping[str, Scalar] = field(default_factory=dict)
+    stack: StackFacts | None = None
+    invalid_share: float = 0.0
+    input_shape: tuple[int, ...] = ()
+    input_spacing_mm: tuple[float | None, ...] = ()
+    input_digest: str = ""
+    padding_share: float = 0.0
+    steps: tuple[str, ...] = ()
+    window: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PredictionFacts:
+    """Numbers by class name, in the class order of the model card."""
+
+    task: str
+    logits: Mapping[str, float]
+    probabilities: Mapping[str, float]
+    predicted: tuple[str, ...]
+    thresholds: Mapping[str, float]
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExplanationFacts:
+    """One map without its values; `map` is the path of the NIfTI file relative to the study folder.
+
+    checks : code -> outcome of the findings that judge this map
+    """
+
+    method: str
+    target: int
+    target_name: str
+    layer: str
+    grid: tuple[int, ...]
+    cell_mm: tuple[float | None, ...]
+    statistics: MapStatistics
+    map: str
+    map_sha256: str = ""
+    caution: str = ""
+    checks: Mapping[str, Outcome] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelFacts:
+    """Which model spoke: name and version of the card, digests of the card and of the weights."""
+
+    name: str
+    version: str
+    task: str
+    classes: tuple[str, ...]
+    card_sha256: str
+    weights_sha256: str
+    network: str
+    intended_use: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """Why a study was refused or failed, and in which stage."""
+
+    code: str
+    message: str
+    stage: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyRecord:
+    """The whole record. Refused studies have `error` and no prediction; `files` counts files by disposition."""
+
+    study: str
+    status: Status
+    model: ModelFacts
+    files: Mapping[str, int] = field(default_factory=dict)
+    image: ImageFacts | None = None
+    prediction: PredictionFacts | None = None
+    explanations: tuple[ExplanationFacts, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    verdict: Verdict | None = None
+    error: Failure | None = None
+    label: str | None = None
+    timings_s: Mapping[str, float] = field(default_factory=dict)
+    schema: str = SCHEMA
