@@ -48,6 +48,14 @@ class InputSection(Settings):
     paths: list[Path] = Field([], description="Files or folders; folders are searched to any depth")
     labels: Path | None = Field(None, description="CSV with columns study, label and optional subgroup columns")
     select: SelectRules = SelectRules()
+    gaps: Literal["refuse", "fill"] = Field(
+        "refuse", description="A stack with missing slices; filled ones are invalid"
+    )
+    polarity: Literal["display", "stored"] = Field(
+        "display", description="display: MONOCHROME1 radiographs inverted once"
+    )
+    volume: int | None = Field(None, ge=0, description="Which volume of a four-dimensional NIfTI file")
+    prefer_affine: Literal["sform", "qform"] | None = Field(None, description="Which transform wins when both differ")
 
 
 class ModelSection(Settings):

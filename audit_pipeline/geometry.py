@@ -104,6 +104,11 @@ def transform_points(matrix: Matrix, points: ArrayLike) -> Matrix:
     return np.asarray(given @ matrix[:-1, :-1].T + matrix[:-1, -1])
 
 
+def inverse(matrix: Matrix) -> Matrix:
+    """Return the inverse of an affine or index map."""
+    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+
+
 def index_map(scale: Sequence[float], offset: Sequence[float]) -> Matrix:
     """Return the homogeneous matrix of ``target = scale * source + offset`` per axis."""
     matrix = np.diag([*scale, 1.0]).astype(np.float64)

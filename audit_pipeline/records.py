@@ -249,7 +249,7 @@ class MapStatistics:
     """Of the raw signed map on the layer's grid; places are those of the cell with the highest value.
 
     peak_index : source voxel index of the centre of the peak cell, rounded; peak_position_mm : LPS+, None when the
-    image has no affine; centre_index : source index of the centre of mass of the positive part, None when it is empty.
+    image has no affine; centre_index : source index of the mass-weighted peak, None when nothing is positive.
     """
 
     min: float
@@ -326,7 +326,7 @@ class Evidence:
 
     `predict` runs the model again on a batch of prepared inputs (N, C, *S) and returns logits (N, K).
     `body` is the mask of the patient on the prepared grid, None when it could not be found.
-    `head_is_pooled_linear` tells that global average pooling and one linear layer follow the target layer, so that
+    `head_is_pooled` tells that the gradient is constant over space, as behind global average pooling, so that
     Grad-CAM and HiResCAM must agree.
     """
 
@@ -338,7 +338,7 @@ class Evidence:
     predict: Callable[[Floats], Matrix]
     body: Mask | None = None
     reference: Reference | None = None
-    head_is_pooled_linear: bool = False
+    head_is_pooled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -365,9 +365,10 @@ class Panel:
     maps : method -> (h, w) float32, raw and signed, for `target`
     target : class index the maps explain
     pixel_mm : (row, column) distance between pixel centres; None when unknown
+    cell_mm : (row, column) size of one cell of the maps' grid in this slice; None when unknown
     letters : anatomical letters at the (left, right, top, bottom) edge; empty when the orientation is unknown
-    peaks : method -> (row, column) of the map's peak, for the maps whose peak lies in this slice
-    to_source : (3, 3), display (row, column) -> source index along the two in-plane axes
+    peaks : method -> (row, column) of the map's mass-weighted peak, for the maps whose peak lies in this slice
+    to_source : (n + 1, 3), display (row, column, 1) -> source index (n axes, 1)
     """
 
     role: str
@@ -379,6 +380,7 @@ class Panel:
     maps: Mapping[str, Floats]
     target: int
     pixel_mm: tuple[float, float] | None
+    cell_mm: tuple[float, float] | None
     letters: tuple[str, str, str, str]
     peaks: Mapping[str, tuple[float, float]]
     to_source: Matrix

@@ -1,0 +1,146 @@
+"""What a check is: a pure function of the evidence, and the metadata that turns its result into a finding."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import wraps
+from types import MappingProxyType
+
+from audit_pipeline.records import Evidence, FailureMode, Finding, Outcome
+from audit_pipeline.registry import Registry
+
+Setting = bool | int | float | str
+PROVENANCES = frozenset({"std", "lit", "sim", "dom", "cal"})
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a detector concludes, before its metadata is added.
+
+    message : one sentence with the number, the limit and the unit
+    value, limit : in `unit`; None when they cannot be computed, and then the message says why
+    slices : indices along axis 0 of the source image
+    provenance : where the limit comes from when it is not the default one, for example ``cal``
+    """
+
+    outcome: Outcome
+    message: str
+    value: float | None = None
+    limit: float | None = None
+    unit: str = ""
+    slices: tuple[int, ...] = ()
+    provenance: str = ""
+
+
+def not_evaluable(reason: str) -> Result:
+    """Return the result of a check whose prerequisite is missing; `reason` is a sentence."""
+    return Result(Outcome.NOT_EVALUABLE, reason)
+
+
+Detector = Callable[..., Result]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One check of the catalogue.
+
+    mode : the metadata of the failure mode it looks for
+    function : called with the evidence and, by keyword, its settings; returns the finding
+    defaults : keyword arguments of the function and their default values, which are its configuration schema
+    """
+
+    mode: FailureMode
+    function: Callable[..., Finding]
+    defaults: Mapping[str, Setting]
+
+
+CHECKS: Registry[Check] = Registry("check", group="audit_pipeline.checks")
+"""Every check by the name it has in the configuration; other packages add theirs by entry point."""
+
+
+def check(  # noqa: PLR0913 - one argument for each fact of the catalogue
+    code: str,
+    *,
+    title: str,
+    family: str,
+    sentence: str,
+    severity: tuple[int, int, int],
+    provenance: str,
+    reference: str,
+    advice: str,
+    cost: int = 0,
+) -> Callable[[Detector], Callable[..., Finding]]:
+    """Return a decorator that registers a detector as the check `code` under the name of the function.
+
+    The decorated function takes the same arguments and returns a `Finding`: the detector's `Result` with the
+    metadata given here. Numbers that are not finite leave the finding as None.
+
+    Parameters
+    ----------
+    code : catalogue code, for example ``D05``; codes are never reused
+    severity : (S, O, D), each 1 to 5, see `records.FailureMode`
+    provenance : one of ``std``, ``lit``, ``sim``, ``dom``, ``cal``, see `records.Finding`
+    cost : forward passes needed beyond those already made
+    """
+
+    def decorate(detector: Detector) -> Callable[..., Finding]:
+        mode = FailureMode(
+            code=code,
+            name=detector.__name__,
+            title=title,
+            family=family,
+            sentence=sentence,
+            severity=severity,
+            provenance=provenance,
+            reference=reference,
+            advice=advice,
+            cost=cost,
+        )
+
+        @wraps(detector)
+        def function(evidence: Evidence, **settings: Setting) -> Finding:
+            return finding_of(mode, detector(evidence, **settings))
+
+        _refuse_bad_metadata(mode)
+        CHECKS.add(mode.name, Check(mode=mode, function=function, defaults=_defaults(detector)))
+        return function
+
+    return decorate
+
+
+def finding_of(mode: FailureMode, result: Result) -> Finding:
+    """Return `result` as a finding of `mode`."""
+    return Finding(
+        code=mode.code,
+        name=mode.name,
+        family=mode.family,
+        outcome=result.outcome,
+        message=result.message,
+        value=_finite(result.value),
+        limit=_finite(result.limit),
+        unit=result.unit,
+        provenance=result.provenance or mode.provenance,
+        advice=mode.advice,
+        title=mode.title,
+        slices=result.slices,
+    )
+
+
+def _finite(value: float | None) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def _defaults(detector: Detector) -> Mapping[str, Setting]:
+    parameters = inspect.signature(detector).parameters.values()
+    return MappingProxyType({one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY})
+
+
+def _refuse_bad_metadata(mode: FailureMode) -> None:
+    taken = {entry.mode.code for entry in CHECKS.values()}
+    if mode.code in taken:
+        raise ValueError(f"check code {mode.code} is registered twice")
+    if mode.provenance not in PROVENANCES or not all(1 <= grade <= 5 for grade in mode.severity):
+        raise ValueError(f"check {mode.code} has an impossible provenance or severity")

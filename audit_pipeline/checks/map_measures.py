@@ -1,0 +1,150 @@
+"""Measures of one map or of two: mass, enrichment, entropy, shift null, rank correlation, overlap.
+
+Notation: G is the raw signed map on the layer's grid, ``C = max(G, 0)`` its positive part, M is C on the prepared
+grid, and ``m = M / sum(M)``. M is made without any min-max normalisation, which would give an empty map full colour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import rankdata
+
+from audit_pipeline.records import Explanation, Floats, Mask, Matrix
+
+BORDER_WIDTH = 0.10
+"""Width of the border band on each face, as a share of the length of the axis."""
+
+
+def interpolation_matrix(coarse: int, fine: int) -> Matrix:
+    """Return the (fine, coarse) weights of linear interpolation between grids that tile the same length.
+
+    Sample centres follow the half-pixel rule of `geometry`; beyond the outermost centres the edge value is kept.
+
+    >>> interpolation_matrix(2, 4) @ [0.0, 1.0]
+    array([0.  , 0.25, 0.75, 1.  ])
+    """
+    places = np.clip((np.arange(fine) + 0.5) * coarse / fine - 0.5, 0, coarse - 1)
+    below = np.minimum(np.floor(places).astype(int), max(coarse - 2, 0))
+    above = np.minimum(below + 1, coarse - 1)
+    weights = np.zeros((fine, coarse))
+    np.add.at(weights, (np.arange(fine), below), 1 - (places - below))
+    np.add.at(weights, (np.arange(fine), above), places - below)
+    return weights
+
+
+def resampled(values: Matrix, shape: Sequence[int]) -> Matrix:
+    """Return `values` on a grid of `shape` over the same field of view, by (tri)linear half-pixel interpolation."""
+    for axis, size in enumerate(shape):
+        if values.shape[axis] != size:
+            moved = np.tensordot(interpolation_matrix(values.shape[axis], size), values, axes=(1, axis))
+            values = np.moveaxis(moved, 0, axis)
+    return values
+
+
+def mass(explanation: Explanation) -> Matrix:
+    """Return m, the positive part of the map on the prepared grid as shares that sum to 1.
+
+    The map is rectified on its own grid and then resampled, in this order, because the limits of `null_limits` were
+    simulated so: the reverse order lets negative neighbours eat into small peaks and doubles the spread of the border
+    enrichment.
+
+    Raises
+    ------
+    ValueError
+        The map has no positive part.
+    """
+    positive = resampled(np.maximum(explanation.values.astype(np.float64), 0), explanation.on_input.shape)
+    total = float(positive.sum())
+    if not total > 0:
+        raise ValueError("a map without a positive part has no mass")
+    return np.asarray(positive / total)
+
+
+def share(masses: Matrix, region: Mask) -> float:
+    """Return the share of the mass that lies in `region`."""
+    return float(masses[region].sum())
+
+
+def enrichment(masses: Matrix, region: Mask) -> float | None:
+    """Return (share of mass in `region`) / (share of voxels in `region`); None for an empty region.
+
+    1 is what an even map gives; the largest possible value is the inverse of the region's share.
+    """
+    area = float(region.mean())
+    return share(masses, region) / area if area > 0 else None
+
+
+def border_band(shape: Sequence[int], width: float = BORDER_WIDTH) -> Mask:
+    """Return the band of `width` (share of each axis, at least one voxel) along every face."""
+    band = np.ones(tuple(shape), dtype=np.bool_)
+    margins = [max(1, round(width * size)) for size in shape]
+    band[tuple(slice(margin, size - margin) for margin, size in zip(margins, shape, strict=True))] = False
+    return band
+
+
+def normalised_entropy(masses: Matrix) -> float:
+    """Return the entropy of the mass over the logarithm of the number of voxels: 0 one voxel, 1 even (Shannon 1948)."""
+    if masses.size == 1:
+        return 0.0
+    positive = masses[masses > 0]
+    return float(max(0.0, -(positive * np.log(positive)).sum() / np.log(masses.size)))
+
+
+def half_peak_area(masses: Matrix) -> float:
+    """Return the share of voxels at or above half of the peak."""
+    return float((masses >= 0.5 * masses.max()).mean())
+
+
+def toroidal_shares(masses: Matrix, region: Mask, shifts: int, seed: int = 0) -> Matrix:
+    """Return the share of mass in `region` for `shifts` random cyclic shifts of the map, (shifts,).
+
+    A cyclic shift keeps smoothness, mass and fragmentation of the map and destroys its place, so the shares are a
+    null distribution for "the place of this map has nothing to do with the region".
+    """
+    random = np.random.default_rng(seed)
+    axes = tuple(range(masses.ndim))
+    offsets = random.integers(0, masses.shape, size=(shifts, masses.ndim))
+    return np.asarray([masses[np.roll(region, tuple(offset), axes)].sum() for offset in offsets], dtype=np.float64)
+
+
+def spearman(one: Matrix | Floats, other: Matrix | Floats) -> float | None:
+    """Return Spearman's rank correlation with mid-ranks for ties; None when one map is constant."""
+    return pearson(rankdata(one.ravel()), rankdata(other.ravel()))
+
+
+def pearson(one: Matrix | Floats, other: Matrix | Floats) -> float | None:
+    """Return Pearson's correlation; None when one map is constant."""
+    first = one.ravel().astype(np.float64) - one.mean(dtype=np.float64)
+    second = other.ravel().astype(np.float64) - other.mean(dtype=np.float64)
+    scales = np.abs(first).max(), np.abs(second).max()
+    if min(scales) == 0:
+        return None
+    first, second = first / scales[0], second / scales[1]
+    return float(np.clip(first @ second / np.sqrt((first @ first) * (second @ second)), -1, 1))
+
+
+def top_overlap(one: Matrix | Floats, other: Matrix | Floats, top: float = 0.10) -> float:
+    """Return the intersection over union of the strongest `top` share of the voxels of two maps.
+
+    Voxels tied with the last one chosen belong to the set, so the choice does not depend on the order of voxels.
+    """
+    first, second = _strongest(one, top), _strongest(other, top)
+    return float((first & second).sum() / (first | second).sum())
+
+
+def _strongest(values: Matrix | Floats, top: float) -> Mask:
+    count = max(1, round(top * values.size))
+    limit = np.partition(values.ravel(), values.size - count)[values.size - count]
+    return np.asarray(values >= limit)
+
+
+def profile(masses: Matrix, axis: int) -> Matrix:
+    """Return the mass of every slice along `axis`."""
+    return np.asarray(masses.sum(axis=tuple(other for other in range(masses.ndim) if other != axis)))
+
+
+def effective_count(shares: Matrix) -> float:
+    """Return ``1 / sum(s^2)``, the number of equal parts with the same concentration (inverse Simpson index)."""
+    return float(1 / np.square(shares).sum())

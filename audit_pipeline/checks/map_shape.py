@@ -1,0 +1,128 @@
+"""What the evidence looks like: empty (D05), diffuse (D09), one slice (D11)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from audit_pipeline.checks.declare import Result, check, not_evaluable
+from audit_pipeline.checks.map_measures import effective_count, half_peak_area, mass, normalised_entropy, profile
+from audit_pipeline.checks.null_limits import limits_for
+from audit_pipeline.checks.per_map import BADNESS, judge_maps, label, peak, top_explanations
+from audit_pipeline.checks.wording import percent, shown
+from audit_pipeline.records import Evidence, Explanation, Outcome
+
+
+@check(
+    "D05",
+    title="Empty map",
+    family="D",
+    sentence="The map holds no positive evidence, so there is nothing to show and nothing to judge.",
+    severity=(4, 3, 4),
+    provenance="dom",
+    reference="Selvaraju 2017 (doi:10.1109/ICCV.2017.74), equation 2: the ReLU can leave nothing",
+    advice="Show the signed map, or explain another class or layer; do not show this one as evidence.",
+)
+def empty_map(evidence: Evidence, *, floor: float = 0.0) -> Result:
+    """Find maps whose positive part does not rise above the numerical floor of their layer, or `floor` if higher.
+
+    A map that is not finite, zero everywhere or below the floor is critical: nothing of it can be shown. A map with
+    negative evidence only is flagged: its signed form can still be shown.
+    """
+    results = [_emptiness(one, max(one.signal_floor, floor)) for one in top_explanations(evidence)]
+    if not results:
+        return not_evaluable("There is no map to judge.")
+    return max(results, key=lambda result: BADNESS.index(result.outcome))
+
+
+def _emptiness(explanation: Explanation, floor: float) -> Result:
+    values, name = explanation.values, label(explanation)
+    finite = np.isfinite(values)
+    if not finite.all():
+        bad = percent(1 - float(finite.mean()))
+        return Result(Outcome.CRITICAL, f"{name}: {bad} of the map is not finite.", limit=floor, unit="logit")
+    highest, strongest = peak(explanation), float(np.abs(values).max())
+    limit = f"(numerical floor {shown(floor)} logit)"
+    if highest > floor:
+        outcome, text = Outcome.PASS, f"the strongest evidence is {shown(highest)} logit {limit}."
+    elif strongest == 0:
+        outcome, text = Outcome.CRITICAL, f"the map is zero everywhere {limit}."
+    elif strongest <= floor:
+        outcome, text = Outcome.CRITICAL, f"the map stays within {shown(strongest)} logit of zero {limit}."
+    else:
+        text = f"the map holds only evidence against the class, down to {shown(float(values.min()))} logit {limit}."
+        outcome = Outcome.FLAG
+    return Result(outcome, f"{name}: {text}", value=highest, limit=floor, unit="logit")
+
+
+@check(
+    "D09",
+    title="Diffuse map",
+    family="D",
+    sentence="The evidence is spread so evenly that the map points nowhere.",
+    severity=(3, 4, 2),
+    provenance="sim",
+    reference="Simulated null of smooth random maps, see null_limits",
+    advice="Do not localise from this map.",
+)
+def diffuse_map(evidence: Evidence, *, slack: float = 1.0) -> Result:
+    """Flag a map more even than 99 % of random maps of its grid, by entropy or by the area above half of the peak.
+
+    The entropy of the mass is divided by that of an even map; above the 95 % quantile it is a note. `slack`
+    multiplies the limits of the area.
+    """
+
+    def judge(explanation: Explanation) -> Result:
+        masses, limits = mass(explanation), limits_for(explanation.grid)
+        entropy, area = normalised_entropy(masses), half_peak_area(masses)
+        if area > slack * limits.half_peak_area_99:
+            text = f"{percent(area)} of the input lies above half of the peak"
+            text += f" (limit {percent(slack * limits.half_peak_area_99)})."
+            return Result(Outcome.FLAG, text, value=area, limit=slack * limits.half_peak_area_99, unit="share of input")
+        outcome = Outcome.NOTE if entropy > limits.entropy_95 else Outcome.PASS
+        outcome = Outcome.FLAG if entropy > limits.entropy_99 else outcome
+        limit = limits.entropy_95 if outcome is Outcome.NOTE else limits.entropy_99
+        text = f"the entropy of the map is {entropy:.4f} of that of an even map (limit {limit:.4f})."
+        return Result(outcome, text, value=entropy, limit=limit, unit="share of maximal entropy")
+
+    return judge_maps(evidence, judge)
+
+
+@check(
+    "D11",
+    title="Evidence in one slice",
+    family="D",
+    sentence="Nearly all evidence of a volume lies in one slice, as after a corrupted slice.",
+    severity=(3, 3, 3),
+    provenance="sim",
+    reference="Simulated null of smooth random maps, see null_limits",
+    advice="Look at that slice for an artefact.",
+)
+def one_slice(evidence: Evidence, *, slack: float = 1.0, thin_cells: float = 2.0) -> Result:
+    """Flag a volume's map that is concentrated in few slices along axis 0 but not within those slices.
+
+    Concentrated means: the heaviest slice holds more, relative to the mean slice, than in 99 % of random maps of the
+    grid (`slack` multiplies this limit), and the effective number of slices is below `thin_cells` cells of the grid.
+    A map that extends within the slice at most twice as many cells as across slices is focal, and only a note.
+    """
+    if evidence.prepared.inside.ndim == 2:
+        return not_evaluable("An image has one slice.")
+
+    def judge(explanation: Explanation) -> Result:
+        cells = explanation.grid
+        if cells[0] <= thin_cells:
+            return not_evaluable(f"the grid has only {cells[0]} cells across the slices.")
+        masses = mass(explanation)
+        extents = [effective_count(profile(masses, axis)) * cells[axis] / masses.shape[axis] for axis in range(3)]
+        slices = profile(masses, 0)
+        ratio, limit = float(slices.max() * slices.size), slack * limits_for(cells).slice_ratio_99
+        is_thin = extents[0] < thin_cells and ratio > limit
+        is_focal = max(extents[1:]) <= 2 * extents[0]
+        outcome = (Outcome.NOTE if is_focal else Outcome.FLAG) if is_thin else Outcome.PASS
+        text = (
+            f"the heaviest slice of the input holds {shown(ratio)} times the evidence of the mean slice "
+            f"(limit {shown(limit)}), and the evidence extends over {shown(extents[0])} cells of the map across slices"
+        )
+        text += "; it is focal within the slice too." if outcome is Outcome.NOTE else "."
+        return Result(outcome, text, value=ratio, limit=limit, unit="times the mean slice")
+
+    return judge_maps(evidence, judge)

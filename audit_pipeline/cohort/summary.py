@@ -1,0 +1,195 @@
+"""What a run found in its cohort, from the records alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+from audit_pipeline.cohort.discrimination import discrimination
+from audit_pipeline.cohort.proportions import Proportion, proportion
+from audit_pipeline.records import Outcome, Status, Task
+from audit_pipeline.study_record import PredictionFacts, StudyRecord
+
+SERIOUSNESS = (
+    Outcome.CRITICAL,
+    Outcome.ERROR,
+    Outcome.FLAG,
+    Outcome.NOT_EVALUABLE,
+    Outcome.NOTE,
+    Outcome.PASS,
+)
+"""Verdicts in the order in which a reviewer should see their studies."""
+
+LABEL_SEPARATORS = "|;"
+"""Between the names of a label with several findings (multilabel)."""
+
+
+ClassPerformance = TypedDict(
+    "ClassPerformance",
+    {
+        "class": str,
+        "n": int,
+        "positives": int,
+        "auroc": float | None,
+        "auroc_low": float | None,
+        "auroc_high": float | None,
+        "auroc_method": str,
+        "reason": str,
+        "threshold": float | None,
+        "sensitivity": Proportion,
+        "specificity": Proportion,
+    },
+)
+"""How well one class is told from the rest, over the labelled audited studies; a row of ``cohort.json``.
+
+auroc, auroc_low, auroc_high : with 95 % interval, all None with a `reason`; `auroc_method` names the interval
+sensitivity, specificity : of the recorded conclusions, at `threshold` where the class has one
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CohortSummary:
+    """Counts and performance of a run.
+
+    counts : found, audited, refused, failed
+    outcomes : code -> outcome -> number of studies with such a finding
+    verdicts : prediction or explanation -> outcome -> number of audited studies
+    refusals : error code -> number of refused and failed studies
+    confidence : level of all intervals
+    labelled : audited studies with a usable label; unknown_labels : those whose label names no class of the model
+    """
+
+    counts: Mapping[str, int]
+    outcomes: Mapping[str, Mapping[str, int]]
+    verdicts: Mapping[str, Mapping[str, int]]
+    performance: tuple[ClassPerformance, ...]
+    refusals: Mapping[str, int]
+    labelled: int
+    unknown_labels: int
+    confidence: float = 0.95
+
+
+def summarise(records: Sequence[StudyRecord]) -> CohortSummary:
+    """Return the summary of `records`; the order of the records does not matter."""
+    judged = [record.verdict for record in records if record.verdict is not None]
+    labelled, unknown = _labelled(records)
+    status = Counter(record.status for record in records)
+    return CohortSummary(
+        counts={"found": len(records), **{str(one): status[one] for one in Status}},
+        outcomes=_outcomes(records),
+        verdicts={
+            "prediction": _tally([one.prediction for one in judged]),
+            "explanation": _tally([one.explanation for one in judged]),
+        },
+        performance=_performance(labelled),
+        refusals=dict(sorted(Counter(record.error.code for record in records if record.error).items())),
+        labelled=len(labelled),
+        unknown_labels=unknown,
+    )
+
+
+def _tally(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    counts = Counter(outcomes)
+    return {str(outcome): counts[outcome] for outcome in Outcome if counts[outcome]}
+
+
+def _outcomes(records: Sequence[StudyRecord]) -> dict[str, dict[str, int]]:
+    """Count studies, not findings: a code that a study raises twice counts with its most serious outcome."""
+    by_code: dict[str, list[Outcome]] = {}
+    for record in records:
+        worst: dict[str, Outcome] = {}
+        for finding in record.findings:
+            known = worst.get(finding.code, finding.outcome)
+            worst[finding.code] = min(known, finding.outcome, key=SERIOUSNESS.index)
+        for code, outcome in worst.items():
+            by_code.setdefault(code, []).append(outcome)
+    return {code: _tally(by_code[code]) for code in sorted(by_code)}
+
+
+Labelled = tuple[PredictionFacts, frozenset[str]]
+
+
+def _labelled(records: Sequence[StudyRecord]) -> tuple[list[Labelled], int]:
+    """Return the predictions with their true classes, and how many labels could not be understood."""
+    usable: list[Labelled] = []
+    unknown = 0
+    for record in sorted(records, key=lambda one: one.study):
+        if record.status is not Status.AUDITED or record.prediction is None or not (record.label or "").strip():
+            continue
+        truth = true_classes(str(record.label), record.prediction)
+        if truth is None:
+            unknown += 1
+        else:
+            usable.append((record.prediction, truth))
+    return usable, unknown
+
+
+def true_classes(label: str, prediction: PredictionFacts) -> frozenset[str] | None:
+    """Return the classes that a label says are present; None when it cannot be understood.
+
+    Multiclass: the label is the name of a class, and any other text is not understood. Binary: the name of the
+    positive class, or ``1``; every other text is negative. Multilabel: names separated by ``|`` or ``;``; names that
+    are no class of the model are ignored, so ``normal`` has no class present. Case does not matter.
+    """
+    by_name = {name.casefold(): name for name in prediction.probabilities}
+    if prediction.task == Task.MULTICLASS:
+        name = by_name.get(label.strip().casefold())
+        return None if name is None else frozenset({name})
+    if prediction.task == Task.BINARY and label.strip() == "1":
+        return frozenset(by_name.values())
+    for separator in LABEL_SEPARATORS:
+        label = label.replace(separator, "\n")
+    given = {part.strip().casefold() for part in label.split("\n")}
+    return frozenset(name for key, name in by_name.items() if key in given)
+
+
+def _performance(labelled: Sequence[Labelled]) -> tuple[ClassPerformance, ...]:
+    if not labelled:
+        return ()
+    names = list(labelled[0][0].probabilities)
+    return tuple(_of_class(name, labelled) for name in names)
+
+
+def _of_class(name: str, labelled: Sequence[Labelled]) -> ClassPerformance:
+    truth = [name in present for _, present in labelled]
+    called = [name in prediction.predicted for prediction, _ in labelled]
+    found = discrimination([prediction.probabilities[name] for prediction, _ in labelled], truth)
+    positives = sum(truth)
+    hits = sum(one and other for one, other in zip(truth, called, strict=True))
+    quiet = sum(not one and not other for one, other in zip(truth, called, strict=True))
+    return {
+        "class": name,
+        "n": len(labelled),
+        "positives": positives,
+        "auroc": found.auroc,
+        "auroc_low": found.low,
+        "auroc_high": found.high,
+        "auroc_method": found.method,
+        "reason": found.reason,
+        "threshold": labelled[0][0].thresholds.get(name),
+        "sensitivity": proportion(hits, positives),
+        "specificity": proportion(quiet, len(labelled) - positives),
+    }
+
+
+def worst_first(records: Sequence[StudyRecord]) -> tuple[StudyRecord, ...]:
+    """Return the records in the order in which a reviewer should read them.
+
+    First the failed and the refused studies, then the others by the more serious of their two verdicts (the order of
+    `SERIOUSNESS`), then by the number of critical findings, of errors, of flags and of notes, most first, and last by
+    key, so that the order is total and does not depend on the order given.
+    """
+    return tuple(sorted(records, key=_rank))
+
+
+def _rank(record: StudyRecord) -> tuple[int, int, tuple[int, ...], str]:
+    ended = (Status.FAILED, Status.REFUSED, Status.AUDITED).index(record.status)
+    verdict = record.verdict
+    seriousness = (
+        min(SERIOUSNESS.index(verdict.prediction), SERIOUSNESS.index(verdict.explanation)) if verdict is not None else 0
+    )
+    counts = Counter(finding.outcome for finding in record.findings)
+    raised = (Outcome.CRITICAL, Outcome.ERROR, Outcome.FLAG, Outcome.NOTE)
+    return ended, seriousness, tuple(-counts[outcome] for outcome in raised), record.study

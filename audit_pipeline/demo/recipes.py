@@ -1,0 +1,88 @@
+"""What the two embedded classifiers are, and how they are trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """A model card without weights, and the course of training.
+
+    crop : size of a crop on the prepared grid; crop_pairs, tune_pairs : twins per step; head_pairs : twins the head is
+    fitted to
+    """
+
+    card: dict[str, Any]
+    crop: tuple[int, ...]
+    crop_steps: int
+    crop_pairs: int
+    crop_rate: float
+    head_pairs: int
+    tune_steps: int
+    tune_pairs: int
+    tune_rate: float
+
+
+RECIPES: dict[str, Recipe] = {
+    "ct_3d": Recipe(
+        card={
+            "name": "phantom nodule 3D",
+            "version": "1.0",
+            "task": "multiclass",
+            "classes": ["clear", "nodule"],
+            "spatial_dims": 3,
+            "channels": 1,
+            "input": {
+                "orientation": "HPL",
+                "spacing_mm": [3.5, 3.0, 3.0],
+                "size": [80, 96, 112],
+                "intensity": {"window": {"center": -550, "width": 1300}},
+            },
+            "network": {
+                "name": "densenet",
+                "args": {"init_features": 16, "growth_rate": 12, "block_config": [3, 4]},
+            },
+            "intended_use": "Demonstration on phantom chest CT: is there a nodule of 6 to 20 mm? Not for diagnosis.",
+            "allowed": {"modality": ["CT"], "body_part": ["CHEST"]},
+        },
+        crop=(24, 32, 32),
+        crop_steps=700,
+        crop_pairs=12,
+        crop_rate=3e-3,
+        head_pairs=200,
+        tune_steps=150,
+        tune_pairs=2,
+        tune_rate=1e-4,
+    ),
+    "cxr_2d": Recipe(
+        card={
+            "name": "phantom nodule 2D",
+            "version": "1.0",
+            "task": "binary",
+            "classes": ["nodule"],
+            "spatial_dims": 2,
+            "channels": 1,
+            "input": {
+                "spacing_mm": None,
+                "size": [256, 256],
+                "intensity": {"percentile": {"low": 1, "high": 99}},
+            },
+            "network": {
+                "name": "densenet",
+                "args": {"init_features": 16, "growth_rate": 12, "block_config": [3, 4, 4]},
+            },
+            "intended_use": "Demonstration on phantom radiographs: is there a nodule of 6 to 20 mm? Not for diagnosis.",
+            "allowed": {"modality": ["CR", "DX"], "body_part": ["CHEST"], "view": ["PA", "AP"]},
+        },
+        crop=(64, 64),
+        crop_steps=1500,
+        crop_pairs=16,
+        crop_rate=3e-3,
+        head_pairs=400,
+        tune_steps=400,
+        tune_pairs=8,
+        tune_rate=2e-4,
+    ),
+}

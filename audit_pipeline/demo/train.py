@@ -1,0 +1,301 @@
+"""Train the two embedded classifiers on phantoms: ``python -m audit_pipeline.demo.train``.
+
+Each network first learns on small crops, half of them around a nodule, the other half at the same place of the same
+patient without it. Global average pooling makes the network independent of the crop's size; the linear head is then
+fitted to whole images, and the whole network is tuned on them. Seeds of training, tuning, calibration (the reference)
+and held-out evaluation are disjoint from each other and from the demo cohort.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+import yaml
+from pyarrow import parquet
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.nn import functional
+
+from audit_pipeline.card import ModelCard, read_card
+from audit_pipeline.cohort.discrimination import discrimination
+from audit_pipeline.demo.examples import Example, examples
+from audit_pipeline.demo.recipes import RECIPES, Recipe
+from audit_pipeline.explain.engine import explain_batch
+from audit_pipeline.models.networks import build_network
+from audit_pipeline.store.files import sha256
+
+TRAINING = range(10_000, 10_700)
+TUNING = range(20_000, 20_200)
+REFERENCE = range(30_000, 30_240)
+HELD_OUT = range(40_000, 40_240)
+SEED = 20261122
+L2 = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Logit differences in favour of a nodule, (N,), labels, pooled features (N, C), and distances of the peak."""
+
+    logits: Tensor
+    labels: Tensor
+    features: Tensor
+    peak_cells: list[float]
+
+
+def main() -> None:
+    """Train what the command line asks for and write weights, cards and reference tables."""
+    parser = argparse.ArgumentParser(description="Train the embedded classifiers on phantoms.")
+    parser.add_argument("--only", choices=sorted(RECIPES), help="train one of them")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "weights")
+    arguments = parser.parse_args()
+    torch.manual_seed(SEED)
+    torch.set_num_threads(2)
+    for name in [arguments.only] if arguments.only else RECIPES:
+        train(name, RECIPES[name], arguments.output)
+
+
+def train(name: str, recipe: Recipe, output: Path) -> None:
+    """Train one classifier and write its files."""
+    start = time.perf_counter()
+    pinned = {"weights": {"path": f"{name}.safetensors", "sha256": "0" * 64}}
+    card = read_card({**recipe.card, **pinned})
+    random = np.random.default_rng(SEED)
+    _say(start, f"{name}: making {2 * len(TRAINING)} training phantoms")
+    pairs = list(zip(examples(TRAINING, card, nodule=True), examples(TRAINING, card, nodule=False), strict=True))
+    network = build_network(card)
+    _say(start, f"{sum(parameter.numel() for parameter in network.parameters())} parameters; learning on crops")
+    _learn_on_crops(network, pairs, recipe, random, start)
+    _say(start, "fitting the head and tuning on whole images")
+    _fit_head(network, pairs[: recipe.head_pairs], card)
+    _tune(network, pairs, recipe, random, start)
+    del pairs
+    network.eval()
+    threshold = _threshold(_scores(network, examples(TUNING, card), card))
+    reference = examples(REFERENCE, card, nodule=None)
+    held_out = _scores(network, examples(HELD_OUT, card), card)
+    facts = _facts(held_out, threshold, card)
+    facts["minutes"] = round((time.perf_counter() - start) / 60, 1)
+    _write(name, recipe, network, threshold, facts, _reference_bytes(network, reference, card), output)
+    _say(start, yaml.safe_dump(facts, sort_keys=False))
+
+
+def _say(start: float, sentence: str) -> None:
+    print(f"[{time.perf_counter() - start:6.0f} s] {sentence}", flush=True)  # noqa: T201 - a script
+
+
+def _evidence(logits: Tensor) -> Tensor:
+    """Return the logit in favour of a nodule: the only one, or the difference of the two."""
+    return logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]
+
+
+def _loss(logits: Tensor, labels: Tensor) -> Tensor:
+    return functional.binary_cross_entropy_with_logits(_evidence(logits), labels)
+
+
+def _learn_on_crops(
+    network: nn.Module,
+    pairs: Sequence[tuple[Example, Example]],
+    recipe: Recipe,
+    random: np.random.Generator,
+    start: float,
+) -> None:
+    network.train()
+    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.crop_rate, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.crop_rate, total_steps=recipe.crop_steps)
+    labels = torch.tensor([1.0, 0.0]).repeat(recipe.crop_pairs)
+    mean = 0.0
+    for step in range(recipe.crop_steps):
+        chosen = random.integers(0, len(pairs), recipe.crop_pairs)
+        crops = [crop for place in chosen for crop in _crops(pairs[place], recipe.crop, random)]
+        loss = _loss(network(torch.from_numpy(np.stack(crops))), labels)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+        mean = 0.98 * mean + 0.02 * loss.item()
+        if step % 100 == 99:
+            _say(start, f"crop step {step + 1}: loss {mean / (1 - 0.98 ** (step + 1)):.3f}")
+
+
+def _crops(pair: tuple[Example, Example], size: Sequence[int], random: np.random.Generator) -> list[np.ndarray]:
+    """Return the same place of both twins, the nodule anywhere in it but at its rim, mirrored alike at random."""
+    with_nodule, without = pair
+    assert with_nodule.centre is not None
+    corner = []
+    for middle, side, full in zip(with_nodule.centre, size, with_nodule.values.shape[1:], strict=True):
+        reach = side * 0.3
+        first = round(middle + random.uniform(-reach, reach) - side / 2)
+        corner.append(int(np.clip(first, 0, full - side)))
+    window = tuple(slice(first, first + side) for first, side in zip(corner, size, strict=True))
+    mirrored = tuple(slice(None, None, -1 if flip else 1) for flip in random.random(len(size)) < 0.5)
+    shift = np.float32(random.normal(0, 0.01))
+    return [np.ascontiguousarray(one.values[:, *window][:, *mirrored]) + shift for one in (with_nodule, without)]
+
+
+def _head(network: nn.Module) -> nn.Linear:
+    """Return the last linear layer."""
+    return [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
+
+
+def _fit_head(network: nn.Module, pairs: Sequence[tuple[Example, Example]], card: ModelCard) -> None:
+    """Fit the linear head to the pooled features of whole images by penalised logistic regression."""
+    head = _head(network)
+    inputs: list[Tensor] = []
+    handle = head.register_forward_pre_hook(lambda _module, given: inputs.append(given[0].detach()))
+    flat = [one for pair in pairs for one in pair]
+    network.eval()
+    with torch.no_grad():
+        for one in flat:
+            network(torch.from_numpy(one.values)[None])
+    handle.remove()
+    features, labels = torch.cat(inputs), torch.tensor([float(one.label) for one in flat])
+    mean, deviation = features.mean(0), features.std(0) + 1e-6
+    weight, bias = torch.zeros(features.shape[1], requires_grad=True), torch.zeros(1, requires_grad=True)
+    optimiser = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        logits = ((features - mean) / deviation) @ weight + bias
+        loss = functional.binary_cross_entropy_with_logits(logits, labels) + 1e-3 * weight.square().sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    scaled = (weight / deviation).detach()
+    offset = (bias - (weight * mean / deviation).sum()).detach()
+    signs = torch.tensor([1.0]) if len(card.classes) == 1 else torch.tensor([-0.5, 0.5])
+    with torch.no_grad():
+        head.weight.copy_(signs[:, None] * scaled)
+        head.bias.copy_(signs * offset)
+
+
+def _tune(
+    network: nn.Module,
+    pairs: Sequence[tuple[Example, Example]],
+    recipe: Recipe,
+    random: np.random.Generator,
+    start: float,
+) -> None:
+    """Tune all weights on whole images; batch statistics stay as the crops left them."""
+    network.eval()
+    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.tune_rate, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.tune_steps)
+    labels = torch.tensor([1.0, 0.0]).repeat(recipe.tune_pairs)
+    mean = 0.0
+    for step in range(recipe.tune_steps):
+        chosen = random.integers(0, len(pairs), recipe.tune_pairs)
+        batch = np.stack([one.values for place in chosen for one in pairs[place]])
+        shift = random.normal(0, 0.01, (len(batch), *[1] * (batch.ndim - 1))).astype(np.float32)
+        loss = _loss(network(torch.from_numpy(batch + shift)), labels)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+        mean = 0.95 * mean + 0.05 * loss.item()
+        if step % 50 == 49:
+            _say(start, f"whole-image step {step + 1}: loss {mean / (1 - 0.95 ** (step + 1)):.3f}")
+
+
+def _scores(network: nn.Module, given: Sequence[Example], card: ModelCard) -> Scores:
+    """Return logits and features, and for detected nodules the distance of the map's peak in cells."""
+    logits, features, distances = [], [], []
+    target = len(card.classes) - 1
+    for one in given:
+        maps = explain_batch(network, torch.from_numpy(one.values)[None], methods=["hirescam"], targets=[target])
+        logits.append(_evidence(maps.logits))
+        features.append(maps.features)
+        if one.centre is not None and float(logits[-1]) > 0:
+            values = maps.values["hirescam"][0, 0]
+            peak = np.unravel_index(int(values.argmax()), values.shape)
+            cells = [size / full for size, full in zip(values.shape, one.values.shape[1:], strict=True)]
+            place = [(middle + 0.5) * cell - 0.5 for middle, cell in zip(one.centre, cells, strict=True)]
+            distances.append(float(np.abs(np.array(peak) - place).max()))
+    labels = torch.tensor([one.label for one in given])
+    return Scores(torch.cat(logits), labels, torch.cat(features), distances)
+
+
+def _threshold(tuning: Scores) -> float:
+    """Return the probability threshold with the largest Youden index on the tuning phantoms, midway in its range."""
+    chances = torch.sigmoid(tuning.logits)
+    cuts = torch.linspace(0.05, 0.95, 181)
+    called = chances[None] >= cuts[:, None]
+    sensitivity = called[:, tuning.labels].float().mean(1)
+    specificity = (~called[:, ~tuning.labels]).float().mean(1)
+    youden = sensitivity + specificity
+    best = cuts[youden >= youden.max() - 1e-6]
+    return round(float(best.median()), 3)
+
+
+def _facts(held_out: Scores, threshold: float, card: ModelCard) -> dict[str, Any]:
+    scores = held_out.logits.double().numpy()
+    labels = held_out.labels.numpy()
+    area = discrimination(scores.tolist(), labels.tolist())
+    assert area.auroc is not None
+    assert area.low is not None
+    assert area.high is not None
+    called = torch.sigmoid(held_out.logits).numpy() >= threshold
+    on_nodule = sum(distance <= 1.0 for distance in held_out.peak_cells)
+    return {
+        "data": "phantoms of audit_pipeline.demo.phantom, no patient data",
+        "training_phantoms": 2 * len(TRAINING),
+        "tuning_phantoms": len(TUNING),
+        "reference_phantoms": len(REFERENCE),
+        "held_out_phantoms": len(HELD_OUT),
+        "held_out_auroc": round(area.auroc, 4),
+        "held_out_auroc_interval_95": [round(area.low, 4), round(area.high, 4)],
+        "held_out_sensitivity": f"{int(called[labels].sum())}/{int(labels.sum())}",
+        "held_out_specificity": f"{int((~called[~labels]).sum())}/{int((~labels).sum())}",
+        "peak_within_one_cell_of_detected_nodule": f"{on_nodule}/{len(held_out.peak_cells)}",
+        "seed": SEED,
+        "task": str(card.task),
+    }
+
+
+def _reference_bytes(network: nn.Module, given: Sequence[Example], card: ModelCard) -> bytes:
+    """Return the reference table: pooled features, and mean, deviation, minimum and maximum of each input."""
+    features = _scores(network, given, card).features.numpy()
+    rows = [one.values.astype(np.float64) for one in given]
+    intensities = np.array([[row.mean(), row.std(), row.min(), row.max()] for row in rows], dtype=np.float32)
+    columns = {
+        name: pa.FixedSizeListArray.from_arrays(pa.array(table.reshape(-1)), table.shape[1])
+        for name, table in (("features", features), ("intensities", intensities))
+    }
+    stream = io.BytesIO()
+    parquet.write_table(pa.table(columns), stream, compression="zstd")
+    return stream.getvalue()
+
+
+def _write(
+    name: str,
+    recipe: Recipe,
+    network: nn.Module,
+    threshold: float,
+    facts: dict[str, Any],
+    reference: bytes,
+    output: Path,
+) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    weights = save({key: value.contiguous() for key, value in network.state_dict().items()})
+    files = {"weights": (f"{name}.safetensors", weights), "reference": (f"{name}_reference.parquet", reference)}
+    card = dict(recipe.card)
+    for key, (file, content) in files.items():
+        (output / file).write_bytes(content)
+        card[key] = {"path": file, "sha256": sha256(content)}
+    card["thresholds"] = {recipe.card["classes"][-1]: threshold}
+    card["thresholds_from"] = f"largest Youden index on {len(TUNING)} tuning phantoms"
+    card["development"] = facts
+    text = f"# Written by audit_pipeline.demo.train.\n{yaml.safe_dump(card, sort_keys=False, width=120)}"
+    (output / f"{name}.yaml").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

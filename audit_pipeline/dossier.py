@@ -1,0 +1,100 @@
+"""From the stages' records to what is kept: facts without voxels, and the files of a study folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from audit_pipeline.explain.place import on_source
+from audit_pipeline.geometry import axis_codes
+from audit_pipeline.load.encode_nifti import nifti_bytes
+from audit_pipeline.records import Explanation, Image, Outcome, Panel, Prediction, Prepared
+from audit_pipeline.store.files import sha256
+from audit_pipeline.study_record import ExplanationFacts, ImageFacts, PredictionFacts, StudyRecord
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dossier:
+    """One study, finished: its record, the panels of its report, and its files (path in the folder -> content)."""
+
+    record: StudyRecord
+    panels: tuple[Panel, ...] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def image_facts(image: Image, prepared: Prepared | None) -> ImageFacts:
+    """Return what is kept of the image, and of the model input when it was made."""
+    facts = ImageFacts(
+        shape=image.shape,
+        spacing_mm=image.spacing_mm,
+        affine=None if image.affine is None else tuple(tuple(float(v) for v in row) for row in image.affine),
+        orientation="" if image.affine is None or len(image.shape) < 3 else axis_codes(image.affine),
+        modality=image.modality,
+        unit=image.unit,
+        format=image.format,
+        source_digests=image.sources,
+        metadata=dict(image.metadata),
+        stack=image.stack,
+        invalid_share=0.0 if image.invalid is None else float(image.invalid.mean()),
+    )
+    if prepared is None:
+        return facts
+    return replace(
+        facts,
+        input_shape=tuple(prepared.values.shape),
+        input_spacing_mm=prepared.spacing_mm,
+        input_digest=sha256(prepared.values.tobytes()),
+        padding_share=float(1 - prepared.inside.mean()),
+        steps=prepared.steps,
+        window=prepared.display_window,
+    )
+
+
+def prediction_facts(prediction: Prediction) -> PredictionFacts:
+    """Return the prediction by class name."""
+    return PredictionFacts(
+        task=str(prediction.task),
+        logits=dict(zip(prediction.classes, prediction.logits, strict=True)),
+        probabilities=dict(zip(prediction.classes, prediction.probabilities, strict=True)),
+        predicted=prediction.predicted,
+        thresholds=dict(prediction.thresholds),
+        device=prediction.device,
+        precision=prediction.precision,
+    )
+
+
+def map_files(explanations: Sequence[Explanation], image: Image) -> dict[tuple[str, int], tuple[str, bytes]]:
+    """Return, per method and target, the name in the study folder and the NIfTI file of the map."""
+    files: dict[tuple[str, int], tuple[str, bytes]] = {}
+    for one in explanations:
+        values, affine = on_source(one, image.shape, image.affine)
+        factors = [full / few for full, few in zip(image.shape, values.shape, strict=True)]
+        spacing = [None if side is None else side * f for side, f in zip(image.spacing_mm, factors, strict=True)]
+        name = f"maps/{one.method}-{_slug(one.target_name)}.nii.gz"
+        files[one.method, one.target] = (name, nifti_bytes(values, affine, spacing))
+    return files
+
+
+def explanation_facts(
+    explanation: Explanation, name: str, content: bytes, checks: Mapping[str, Outcome]
+) -> ExplanationFacts:
+    """Return one map without its values; `checks` are the outcomes of the map checks on it."""
+    return ExplanationFacts(
+        method=explanation.method,
+        target=explanation.target,
+        target_name=explanation.target_name,
+        layer=explanation.layer,
+        grid=explanation.grid,
+        cell_mm=explanation.cell_mm,
+        statistics=explanation.statistics,
+        map=name,
+        map_sha256=sha256(content),
+        caution=explanation.caution,
+        checks=dict(checks),
+    )
+
+
+def _slug(name: str) -> str:
+    """Return a class name as part of a file name: ASCII letters, digits and dashes."""
+    plain = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name)
+    return plain.strip("-")[:40] or "class"

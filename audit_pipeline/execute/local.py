@@ -1,0 +1,191 @@
+"""The run in this process: find the studies, audit what is not finished, close the folder with tables and reports."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from audit_pipeline.card import ModelCard, read_card
+from audit_pipeline.checks import validate_settings
+from audit_pipeline.config import AuditConfig, read_config
+from audit_pipeline.errors import ConfigError
+from audit_pipeline.execute.closing import AuditResult, OnProgress, close, report_context, sampled_keys
+from audit_pipeline.execute.plan import Work, linkage, plan
+from audit_pipeline.explain.cam import EXPLAINERS
+from audit_pipeline.load import find_studies, read_labels
+from audit_pipeline.models.classifier import Classifier, load_classifier
+from audit_pipeline.pipeline import Auditor, audit_study
+from audit_pipeline.store.files import json_bytes, sha256
+from audit_pipeline.store.pseudonym import site_key
+from audit_pipeline.store.run_folder import RunFolder
+from audit_pipeline.store.tables import read_reference
+from audit_pipeline.study_record import ModelFacts, StudyRecord
+
+LOG = logging.getLogger("audit_pipeline")
+SOFTWARE = ("audit-pipeline", "torch", "monai", "numpy", "scipy", "pydicom", "nibabel", "reportlab")
+
+
+def run_audit(  # noqa: PLR0913 - the overrides of the command line
+    config: AuditConfig | Mapping[str, Any] | Path | str,
+    *,
+    inputs: Sequence[Path | str] = (),
+    output: Path | str | None = None,
+    device: str | None = None,
+    level: str | None = None,
+    sets: Sequence[str] = (),
+    shard: tuple[int, int] = (1, 1),
+    limit: int | None = None,
+    allow_code: bool = False,
+    on_progress: OnProgress | None = None,
+) -> AuditResult:
+    """Audit every study that a configuration names; started again on the same output, it finishes what is missing.
+
+    Parameters
+    ----------
+    config : a configuration, its mapping, or the path of its YAML file
+    inputs : files or folders that replace ``input.paths``
+    output, device, level : replace ``run.output``, ``run.device`` and ``audit.level``
+    sets : further ``key.path=value`` settings
+    shard : (i, n): audit the i-th of n parts of the studies; every part may run on another machine
+    limit : audit at most this many studies
+    allow_code : whether a Python factory named in the model card may run
+    on_progress : called after every study
+
+    Raises
+    ------
+    ConfigError, ModelError, StoreError
+        Before any study is touched: the settings, the model or the run folder are impossible.
+    """
+    settings = _resolve(config, inputs, output, device, level, sets)
+    validate_settings(settings.checks)
+    for method in settings.explain.methods:
+        EXPLAINERS[method]
+    card = read_card(settings.model.card)
+    labels = read_labels(settings.input.labels) if settings.input.labels else {}
+    secret = site_key(settings.run.site_key)
+    planned = plan(find_studies(settings.input.paths), secret, labels, shard, limit)
+    classifier = load_classifier(card, device=settings.run.device, allow_code=allow_code)
+    folder = RunFolder(settings.run.output)
+    run = folder.open(_identity(settings, card, classifier), _first_facts(settings, card, classifier))
+    auditor = _auditor(settings, card, classifier, run, planned.work)
+    _audit_all(folder, planned.work, auditor, on_progress)
+    folder.write_linkage(linkage(planned))
+    return close(folder, auditor.context, excluded=len(planned.excluded))
+
+
+def _resolve(
+    config: AuditConfig | Mapping[str, Any] | Path | str,
+    inputs: Sequence[Path | str],
+    output: Path | str | None,
+    device: str | None,
+    level: str | None,
+    sets: Sequence[str],
+) -> AuditConfig:
+    given = [*sets]
+    given += [f"run.device={device}"] if device else []
+    given += [f"audit.level={level}"] if level else []
+    if isinstance(config, AuditConfig):
+        config = config.model_dump(mode="json")
+    settings = read_config(Path(config) if isinstance(config, str) else config, given)
+    if inputs:
+        paths = settings.input.model_copy(update={"paths": [Path(path) for path in inputs]})
+        settings = settings.model_copy(update={"input": paths})
+    if output:
+        place = settings.run.model_copy(update={"output": Path(output)})
+        settings = settings.model_copy(update={"run": place})
+    if not settings.input.paths:
+        raise ConfigError("input.paths: no input is named; give files or folders here or with --input")
+    return settings
+
+
+def _identity(config: AuditConfig, card: ModelCard, classifier: Classifier) -> dict[str, str]:
+    """Return what two runs must share to share a folder; new studies and other reports are welcome in it."""
+    content = config.model_dump(mode="json")
+    deciding = {name: content[name] for name in ("explain", "checks")}
+    deciding["level"] = content["audit"]["level"]
+    deciding["input"] = {name: value for name, value in content["input"].items() if name not in {"paths", "labels"}}
+    deciding["run"] = {name: content["run"][name] for name in ("precision", "seed")}
+    deciding["checks"].pop("reference", None)
+    return {
+        "settings": sha256(json_bytes(deciding)),
+        "model_card": card.digest(),
+        "weights": classifier.weights_sha256,
+        "device": classifier.device_name,
+    }
+
+
+def _first_facts(config: AuditConfig, card: ModelCard, classifier: Classifier) -> dict[str, Any]:
+    """Return the content of ``run.json`` at the start; paths of the machine are counted, not named."""
+    configuration = config.model_dump(mode="json")
+    configuration["input"]["paths"] = []
+    configuration["input"]["labels"] = None
+    configuration["run"]["site_key"] = None
+    configuration["run"]["output"] = "."
+    configuration["model"]["card"] = {"name": card.name, "version": card.version, "sha256": card.digest()}
+    configuration["checks"]["reference"] = None
+    return {
+        "configuration": configuration,
+        "model": asdict(_model_facts(card, classifier)),
+        "device": classifier.device_name,
+        "versions": {name: version(name) for name in SOFTWARE},
+        "start": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _model_facts(card: ModelCard, classifier: Classifier) -> ModelFacts:
+    return ModelFacts(
+        name=card.name,
+        version=card.version,
+        task=str(card.task),
+        classes=tuple(card.classes),
+        card_sha256=card.digest(),
+        weights_sha256=classifier.weights_sha256,
+        network=card.network.name if card.network else str(card.factory),
+        intended_use=card.intended_use,
+    )
+
+
+def _auditor(
+    config: AuditConfig, card: ModelCard, classifier: Classifier, run: Mapping[str, Any], work: Sequence[Work]
+) -> Auditor:
+    reference = None
+    if config.checks.reference is not None:
+        reference = read_reference(config.checks.reference)
+    elif card.reference is not None:
+        reference = read_reference(card.reference.path, card.reference.sha256)
+    return Auditor(
+        config=config,
+        card=card,
+        classifier=classifier,
+        model=_model_facts(card, classifier),
+        reference=reference,
+        context=report_context(config, run),
+        sampled=sampled_keys([one.key for one in work], config),
+    )
+
+
+def _audit_all(folder: RunFolder, work: Sequence[Work], auditor: Auditor, on_progress: OnProgress | None) -> None:
+    for done, one in enumerate(work, 1):
+        if folder.is_committed(one.key):
+            sentence = f"{one.key} was finished before"
+        else:
+            dossier = audit_study(one.source, one.key, one.label, auditor)
+            folder.commit(dossier.record, dossier.files)
+            sentence = _sentence(dossier.record)
+        LOG.info("%d of %d: %s", done, len(work), sentence)
+        if on_progress:
+            on_progress(done, len(work), sentence)
+
+
+def _sentence(record: StudyRecord) -> str:
+    if record.error is not None:
+        return f"{record.study} {record.status}: {record.error.code}"
+    assert record.prediction is not None
+    assert record.verdict is not None
+    concluded = ", ".join(record.prediction.predicted) or "none"
+    return f"{record.study} {concluded}; prediction {record.verdict.prediction}, map {record.verdict.explanation}"

@@ -1,0 +1,81 @@
+"""Which studies a run will do: pseudonyms, labels, shards, limits, and what is left out and why."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from audit_pipeline.errors import ConfigError
+from audit_pipeline.load import StudySource
+from audit_pipeline.store.pseudonym import study_key
+
+LOG = logging.getLogger("audit_pipeline")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One study to do: where it lies, its pseudonym, its label."""
+
+    source: StudySource
+    key: str
+    label: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run will do, and what it leaves out with the reason; clutter is no study and is not counted as one."""
+
+    work: tuple[Work, ...]
+    excluded: tuple[tuple[Work, str], ...]
+    clutter: tuple[tuple[Work, str], ...]
+
+
+def plan(
+    sources: Sequence[StudySource],
+    secret: bytes,
+    labels: Mapping[str, Mapping[str, str]],
+    shard: tuple[int, int],
+    limit: int | None,
+) -> Plan:
+    """Return the studies to audit and those left out with the reason, both in the order they were found."""
+    index, parts = shard
+    if not 1 <= index <= parts:
+        raise ConfigError(f"--shard needs I/N with 1 <= I <= N, found {index}/{parts}")
+    work: list[Work] = []
+    excluded: list[tuple[Work, str]] = []
+    clutter: list[tuple[Work, str]] = []
+    seen: set[str] = set()
+    for source in sources:
+        key = study_key(source.identity, secret)
+        one = Work(source, key, labels.get(source.name, {}).get("label"))
+        if source.is_clutter:
+            clutter.append((one, "no study: text or empty files"))
+        elif key in seen:
+            excluded.append((one, "the same study was found before"))
+        elif int(key, 16) % parts != index - 1:
+            excluded.append((one, "belongs to another shard"))
+        elif limit is not None and len(work) >= limit:
+            excluded.append((one, "beyond the limit"))
+        else:
+            work.append(one)
+        seen.add(key)
+    unknown = sorted(set(labels) - {source.name for source in sources})
+    if unknown:
+        LOG.warning("%d labels name no study that was found, for example row %r", len(unknown), unknown[0])
+    return Plan(tuple(work), tuple(excluded), tuple(clutter))
+
+
+def linkage(planned: Plan) -> list[dict[str, str]]:
+    """Return the rows of ``linkage.csv``."""
+    return [
+        {
+            "study": one.key,
+            "name": one.source.name,
+            "kind": one.source.kind,
+            "files": str(len(one.source.files)),
+            "identity": one.source.identity,
+            "note": note,
+        }
+        for one, note in [*((one, "") for one in planned.work), *planned.excluded, *planned.clutter]
+    ]

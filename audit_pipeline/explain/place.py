@@ -1,0 +1,118 @@
+"""From the layer's grid to the patient: affines composed, one resampling, statistics with places in voxels and mm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import ndimage
+
+from audit_pipeline.explain.cam import EXPLAINERS
+from audit_pipeline.geometry import follow, half_pixel_map, index_map, inverse, lift, transform_points
+from audit_pipeline.records import Explanation, Floats, MapStatistics, Matrix, Prepared, sealed
+from audit_pipeline.resampling import sample_map
+
+MAP_VOXELS = 2_000_000
+"""Largest number of voxels of a map written for viewers; finer sources are decimated by whole factors."""
+
+
+def place(
+    values: Floats,
+    prepared: Prepared,
+    source_affine: Matrix | None,
+    *,
+    method: str,
+    target: int,
+    target_name: str,
+    layer: str,
+    signal_floor: float,
+) -> Explanation:
+    """Return one map with its places.
+
+    Parameters
+    ----------
+    values : (*grid) float32, raw and signed
+    prepared : the model input the grid tiles by the half-pixel rule
+    source_affine : (4, 4) of the source image, or None
+    """
+    input_shape = prepared.values.shape[1:]
+    to_input = half_pixel_map(values.shape, input_shape)
+    to_source = prepared.to_source @ to_input
+    affine = follow(source_affine, to_source)
+    factors = np.diag(to_input)[:-1]
+    return Explanation(
+        method=method,
+        target=target,
+        target_name=target_name,
+        layer=layer,
+        values=sealed(np.ascontiguousarray(values, dtype=np.float32)),
+        on_input=sealed(sample_map(values, inverse(to_input), input_shape)),
+        to_source=sealed(to_source),
+        affine=None if affine is None else sealed(affine),
+        cell_mm=tuple(
+            None if spacing is None else float(factor * spacing)
+            for factor, spacing in zip(factors, prepared.spacing_mm, strict=True)
+        ),
+        statistics=statistics(values, to_source, source_affine),
+        signal_floor=signal_floor,
+        caution=EXPLAINERS[method].caution,
+    )
+
+
+def statistics(values: Floats, to_source: Matrix, source_affine: Matrix | None) -> MapStatistics:
+    """Return the numbers of a raw map and the place of its peak; ties go to the first cell in array order."""
+    cell = np.unravel_index(int(np.argmax(values)), values.shape)
+    peak = transform_points(to_source, np.array(cell, dtype=np.float64))
+    centre = peak_centre(values)
+    position = None
+    if source_affine is not None:
+        x, y, z = transform_points(source_affine, np.pad(peak, (0, 3 - len(peak))))
+        position = (float(x), float(y), float(z))
+    return MapStatistics(
+        min=float(values.min()),
+        max=float(values.max()),
+        mean=float(values.mean(dtype=np.float64)),
+        std=float(values.std(dtype=np.float64)),
+        peak_value=float(values[cell]),
+        peak_index=tuple(int(part) for part in np.rint(peak)),
+        peak_position_mm=position,
+        centre_index=None if centre is None else tuple(float(part) for part in transform_points(to_source, centre)),
+        positive_share=float((values > 0).mean()),
+    )
+
+
+def peak_centre(values: Floats) -> Matrix | None:
+    """Return the mass-weighted peak in grid indices; None when nothing is positive.
+
+    It is the centre of mass of the connected cells around the highest one that reach at least half its value, so it
+    lies between cells where the evidence does, and does not jump between equal neighbours.
+    """
+    highest = float(values.max())
+    if not highest > 0:
+        return None
+    parts, _ = ndimage.label(values >= highest / 2)
+    around = parts == parts[np.unravel_index(int(np.argmax(values)), values.shape)]
+    return np.asarray(ndimage.center_of_mass(np.where(around, values.astype(np.float64), 0.0)), dtype=np.float64)
+
+
+def on_source(explanation: Explanation, shape: Sequence[int], affine: Matrix | None) -> tuple[Floats, Matrix | None]:
+    """Return the map on the source grid, decimated by whole factors when that is large, with its affine.
+
+    One resampling straight from the layer's grid; outside what the model saw the map is exactly 0.
+
+    Parameters
+    ----------
+    shape : spatial shape of the source; affine : (4, 4) of the source, or None
+
+    Returns
+    -------
+    values : float32 with ceil(shape / factor) entries per axis
+    affine : (4, 4) of the values, or None
+    """
+    factor = 1
+    while np.prod([-(-size // factor) for size in shape]) > MAP_VOXELS:
+        factor += 1
+    reduced = [-(-size // factor) for size in shape]
+    to_full = index_map([float(factor)] * len(reduced), [(factor - 1) / 2] * len(reduced))
+    values = sample_map(explanation.values, inverse(explanation.to_source) @ to_full, reduced)
+    return values, None if affine is None else np.asarray(affine @ lift(to_full))

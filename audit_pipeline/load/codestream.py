@@ -1,0 +1,73 @@
+"""Size and depth announced inside a compressed frame, read before a decoder sees it.
+
+A tiny file may announce a huge picture; the header of the frame and the header of the file must agree first.
+References: ISO/IEC 15444-1, A.5.1 (SIZ); ISO/IEC 10918-1, B.2.2 (SOF); ISO/IEC 14495-1, C.2.2 (SOF55).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+_JP2_SIGNATURE = b"\x00\x00\x00\x0cjP  "
+_J2K_START = b"\xff\x4f\xff\x51"
+_FRAME_MARKERS = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7))
+_BARE_MARKERS = frozenset((0x01, *range(0xD0, 0xD9)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrameSize:
+    """What a compressed frame announces; is_signed is None where the format does not say."""
+
+    rows: int
+    columns: int
+    samples: int
+    precision: int
+    is_signed: bool | None = None
+
+
+def frame_size(stream: bytes) -> FrameSize | None:
+    """Return what a JPEG, JPEG-LS or JPEG 2000 frame announces; None when it is none of them or damaged."""
+    try:
+        if stream.startswith((_JP2_SIGNATURE, _J2K_START)):
+            return _jpeg_2000(stream)
+        if stream.startswith(b"\xff\xd8"):
+            return _jpeg(stream)
+    except (struct.error, IndexError):
+        return None
+    return None
+
+
+def _jpeg_2000(stream: bytes) -> FrameSize | None:
+    start = stream.find(_J2K_START)
+    if start < 0:
+        return None
+    right, bottom, left, top = struct.unpack_from(">4I", stream, start + 8)
+    (samples,) = struct.unpack_from(">H", stream, start + 40)
+    depth = stream[start + 42]
+    return FrameSize(
+        rows=bottom - top,
+        columns=right - left,
+        samples=samples,
+        precision=(depth & 0x7F) + 1,
+        is_signed=bool(depth >> 7),
+    )
+
+
+def _jpeg(stream: bytes) -> FrameSize | None:
+    offset = 2
+    while offset + 4 <= len(stream):
+        if stream[offset] != 0xFF:
+            return None
+        marker = stream[offset + 1]
+        if marker == 0xFF:
+            offset += 1
+        elif marker in _BARE_MARKERS:
+            offset += 2
+        elif marker in _FRAME_MARKERS:
+            precision, rows, columns, samples = struct.unpack_from(">BHHB", stream, offset + 4)
+            return FrameSize(rows=rows, columns=columns, samples=samples, precision=precision)
+        else:
+            (length,) = struct.unpack_from(">H", stream, offset + 2)
+            offset += 2 + length
+    return None

@@ -1,0 +1,108 @@
+"""Single header values, read without trusting them: absent is None, unreadable is ``ValueError``.
+
+Decimal and integer strings are taken from their raw bytes, because pydicom refuses or rewrites strings longer than the
+16 characters of PS3.5, 6.2, which anonymisers produce all the time and which are perfectly readable numbers.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pydicom
+from pydicom import config
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.multival import MultiValue
+from pydicom.uid import UID
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_TEXT_VRS = ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "SH", "ST", "TM", "UI")
+
+
+def words(dataset: pydicom.Dataset, keyword: str) -> tuple[str, ...] | None:
+    """Return the values of an element as stripped text; None when it is absent, () when it is empty."""
+    tag = tag_for_keyword(keyword)
+    if tag is None or tag not in dataset:
+        return None
+    element = dataset.get_item(tag)
+    if isinstance(element, RawDataElement) and _vr_of(element) in _TEXT_VRS and isinstance(element.value, bytes):
+        text = element.value.decode("ascii", errors="backslashreplace").strip(" \0\r\n\t")
+        return tuple(word.strip(" \0") for word in text.split("\\")) if text else ()
+    return _converted(dataset, keyword)
+
+
+def _vr_of(element: RawDataElement) -> str:
+    # implicit files state no VR, and some senders write UN for what the dictionary knows
+    return str(dictionary_VR(element.tag) if element.VR in (None, "UN") else element.VR)
+
+
+def _converted(dataset: pydicom.Dataset, keyword: str) -> tuple[str, ...]:
+    try:
+        value = dataset[keyword].value
+    except Exception as error:
+        raise ValueError(f"{keyword} cannot be read") from error
+    if value is None or (isinstance(value, str) and not value):
+        return ()
+    values = value if isinstance(value, MultiValue | list | tuple) else [value]
+    return tuple(str(one).strip() for one in values)
+
+
+def text(dataset: pydicom.Dataset, keyword: str) -> str:
+    """Return the values of an element joined by a backslash; "" when it is absent, empty or unreadable."""
+    try:
+        return "\\".join(words(dataset, keyword) or ())
+    except ValueError:
+        return ""
+
+
+def numbers(dataset: pydicom.Dataset, keyword: str) -> tuple[float, ...] | None:
+    """Return the values of a numeric element; None when it is absent, () when it is empty.
+
+    Raises
+    ------
+    ValueError
+        A value is not a finite number.
+    """
+    found = words(dataset, keyword)
+    if found is None:
+        return None
+    if not all(_NUMBER.fullmatch(word) for word in found):
+        raise ValueError(f"{keyword} is not a number")
+    values = tuple(float(word) for word in found)
+    if not all(math.isfinite(value) for value in values):
+        raise ValueError(f"{keyword} is not finite")
+    return values
+
+
+def exactly(dataset: pydicom.Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
+    """Return the values of a numeric element, or None unless it holds exactly `count` finite numbers."""
+    try:
+        values = numbers(dataset, keyword)
+    except ValueError:
+        return None
+    return values if values is not None and len(values) == count else None
+
+
+def uid_name(uid: str) -> str:
+    """Return the name of a registered UID; "" for a private, unknown or empty one."""
+    # pydicom warns with the text of a malformed UID unless it is told not to look
+    found = UID(uid, config.IGNORE)
+    name = found.name if uid else ""
+    return "" if name == uid else str(name)
+
+
+def whole(dataset: pydicom.Dataset, keyword: str, default: int) -> int:
+    """Return one whole number, or `default` when the element is absent or empty.
+
+    Raises
+    ------
+    ValueError
+        The element holds several numbers, a fraction, or no number.
+    """
+    values = numbers(dataset, keyword)
+    if not values:
+        return default
+    if len(values) != 1 or values[0] != int(values[0]):
+        raise ValueError(f"{keyword} is not one whole number")
+    return int(values[0])

@@ -1,0 +1,187 @@
+"""Which files of a series form one stack: same plane, same grid, one image per position."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.uid import SecondaryCaptureImageStorage
+
+from audit_pipeline.errors import AmbiguousStackError
+from audit_pipeline.load.dicom_geometry import SAME_POSITION_MM
+from audit_pipeline.load.dicom_index import STACK_ATTRIBUTES, Header
+from audit_pipeline.records import Matrix
+
+PROJECTIONS = frozenset(
+    ("CR", "DX", "MG", "XA", "RF", "US", "OT", "SC", "IO", "PX", "ES", "XC", "GM", "OP", "DG", "RG", "RTIMAGE")
+)
+"""Modalities whose images need no position and stay two-dimensional."""
+
+_SAME_ORIENTATION = 1e-3
+_SAME_SPACING_MM = 1e-4
+_TIMES = ("ContentTime", "AcquisitionTime")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Group:
+    """Files that can form one stack.
+
+    label : which of several images of the same positions this is, for example "EchoTime 1 of 2"; "" when it is alone
+    other_grids : files of the same series and plane that have another matrix, spacing or pixel format
+    other_planes : files of the same series that lie in another plane and were split off
+    """
+
+    headers: tuple[Header, ...]
+    label: str = ""
+    other_grids: int = 0
+    other_planes: int = 0
+
+
+def is_projection(header: Header) -> bool:
+    """Whether an image is a picture without a place in the patient: radiographs, ultrasound, screen captures."""
+    return header.modality in PROJECTIONS or header.sop_class == SecondaryCaptureImageStorage
+
+
+def positions_of(headers: Sequence[Header]) -> Matrix:
+    """Return ImagePositionPatient of files that have one, (N, 3) mm LPS+."""
+    return np.array([one.position for one in headers], dtype=np.float64)
+
+
+def orientations_of(group: Group) -> Matrix:
+    """Return ImageOrientationPatient of a group, (N, 6)."""
+    return np.array([one.orientation for one in group.headers], dtype=np.float64)
+
+
+def grids_of(headers: Sequence[Header]) -> list[Group]:
+    """Return the files of one series grouped by plane and grid; the planes with fewer files come last.
+
+    The first group of each grid in the main plane counts the files that were split off; groups of other planes have
+    ``other_planes`` 0 and are told apart by their plane alone, see `split_off`.
+    """
+    rest: dict[tuple[object, ...], list[Header]] = defaultdict(list)
+    for header in headers:
+        rest[_format_key(header)].append(header)
+    groups = [part for members in rest.values() for part in _same_plane(members)]
+    groups.sort(key=lambda part: (-len(part), min(one.sop_uid for one in part)))
+    main, others = _planes(groups)
+    in_plane = sum(len(part) for part in main)
+    return [
+        Group(
+            headers=tuple(part),
+            other_grids=in_plane - len(part),
+            other_planes=sum(len(other) for other in others),
+        )
+        for part in main
+    ]
+
+
+def split_off(headers: Sequence[Header], groups: Sequence[Group]) -> list[Header]:
+    """Return the files of a series that lie in another plane than its main groups."""
+    kept = {one.path for group in groups for one in group.headers}
+    return [one for one in headers if one.path not in kept]
+
+
+def _format_key(header: Header) -> tuple[object, ...]:
+    return (
+        header.frame_uid,
+        header.rows,
+        header.columns,
+        header.sop_class,
+        header.bits[0],
+        header.is_signed,
+        header.samples,
+        header.photometric,
+        header.pixel_keyword,
+    )
+
+
+def _same_plane(headers: Sequence[Header]) -> list[list[Header]]:
+    """Return headers in clusters of equal orientation and pixel spacing, each within its tolerance of its first."""
+    vectors = np.array([[*(one.orientation or ()), *(one.pixel_spacing or (0.0, 0.0))] for one in headers])
+    tolerance = np.array([_SAME_ORIENTATION] * 6 + [_SAME_SPACING_MM] * 2)
+    left = np.arange(len(headers))
+    clusters = []
+    while left.size:
+        near = np.all(np.abs(vectors[left] - vectors[left[0]]) <= tolerance, axis=1)
+        clusters.append([headers[number] for number in left[near]])
+        left = left[~near]
+    return clusters
+
+
+def _planes(groups: Sequence[list[Header]]) -> tuple[list[list[Header]], list[list[Header]]]:
+    """Return the groups in the plane of the largest group, and the groups in other planes."""
+    reference = np.array(groups[0][0].orientation)
+    main: list[list[Header]] = []
+    others: list[list[Header]] = []
+    for part in groups:
+        near = np.abs(np.array(part[0].orientation) - reference).max() <= 2 * _SAME_ORIENTATION
+        (main if near else others).append(part)
+    return main, others
+
+
+def stacks_of(group: Group, normal: NDArray[np.float64]) -> list[Group]:
+    """Return the group as stacks with one image per position.
+
+    Several images per position are told apart by the first attribute of `STACK_ATTRIBUTES` whose values split them
+    into stacks over the same positions; stacks that are still not unique are split again by a later attribute.
+
+    Raises
+    ------
+    AmbiguousStackError
+        No attribute does.
+    """
+    places = _places(group.headers, normal)
+    most = int(np.bincount(places).max())
+    if most == 1:
+        return [group]
+    for keywords in STACK_ATTRIBUTES:
+        parts = _parts(group.headers, places, keywords)
+        if parts:
+            return [stack for part in _labelled(group, parts, keywords) for stack in stacks_of(part, normal)]
+    raise AmbiguousStackError(
+        f"up to {most} different images share a slice position and no header attribute tells them apart; "
+        "separate the acquisitions into series of their own"
+    )
+
+
+def _places(headers: Sequence[Header], normal: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return a number per header that is equal for images at one position."""
+    height = positions_of(headers) @ normal
+    order = np.argsort(height, kind="stable")
+    places = np.empty(len(headers), dtype=np.intp)
+    places[order] = np.concatenate([[0], np.cumsum(np.diff(height[order]) > SAME_POSITION_MM)])
+    return places
+
+
+def _parts(headers: Sequence[Header], places: NDArray[np.intp], keywords: tuple[str, ...]) -> list[list[Header]]:
+    """Return the headers by value of an attribute, [] unless every value covers the same positions equally often."""
+    by_value: dict[str, list[int]] = defaultdict(list)
+    for number, header in enumerate(headers):
+        by_value[header.attributes.get(keywords, "")].append(number)
+    counts = {tuple(np.bincount(places[numbers], minlength=int(places.max()) + 1)) for numbers in by_value.values()}
+    if len(by_value) < 2 or len(counts) != 1 or min(next(iter(counts))) == 0:
+        return []
+    return [[headers[number] for number in by_value[value]] for value in sorted(by_value, key=_natural)]
+
+
+def _natural(value: str) -> tuple[bool, float, str]:
+    """Order numbers by value and before other text."""
+    try:
+        return (False, float(value), value)
+    except ValueError:
+        return (True, 0.0, value)
+
+
+def _labelled(group: Group, parts: Sequence[Sequence[Header]], keywords: tuple[str, ...]) -> list[Group]:
+    # an ordinal instead of the value: a time of day may identify
+    return [
+        replace(
+            group,
+            headers=tuple(part),
+            label=", ".join(filter(None, [group.label, f"{keywords[0]} {number} of {len(parts)}"])),
+        )
+        for number, part in enumerate(parts, start=1)
+    ]

@@ -1,0 +1,104 @@
+"""The header fields that travel with an image: an allow-list by keyword, cleaned, nothing that may identify."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import pydicom
+
+from audit_pipeline.load.dicom_elements import exactly, text, uid_name
+from audit_pipeline.records import Scalar
+
+LONGEST_TEXT = 64
+OLDEST_YEARS = 90
+"""Ages above are pooled (HIPAA safe harbor, 45 CFR 164.514(b)(2)(i)(C))."""
+
+TEXT_FIELDS: Final = (
+    "Modality",
+    "BodyPartExamined",
+    "ViewPosition",
+    "PatientOrientation",
+    "Laterality",
+    "ImageLaterality",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "SoftwareVersions",
+    "ConvolutionKernel",
+    "ScanningSequence",
+    "BurnedInAnnotation",
+    "LossyImageCompression",
+    "PhotometricInterpretation",
+    "RescaleType",
+    "PresentationLUTShape",
+    "ImageType",
+)
+NUMBER_FIELDS: Final = (
+    "KVP",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "EchoTime",
+    "RepetitionTime",
+    "MagneticFieldStrength",
+    "BitsStored",
+    "BitsAllocated",
+    "PixelRepresentation",
+    "RescaleSlope",
+    "RescaleIntercept",
+)
+FIRST_NUMBER_FIELDS: Final = ("WindowCenter", "WindowWidth", "LossyImageCompressionRatio")
+_WHOLE: Final = ("BitsStored", "BitsAllocated", "PixelRepresentation")
+
+
+def metadata_of(dataset: pydicom.Dataset, transfer_syntax: str) -> dict[str, Scalar]:
+    """Return the allow-listed fields of one file that are present and readable."""
+    found: dict[str, Scalar] = {keyword: printable(text(dataset, keyword)) for keyword in TEXT_FIELDS}
+    for keyword in NUMBER_FIELDS:
+        single = exactly(dataset, keyword, 1)
+        found[keyword] = (int(single[0]) if keyword in _WHOLE else single[0]) if single else None
+    for keyword in FIRST_NUMBER_FIELDS:
+        found[keyword] = _first(text(dataset, keyword))
+    detector = exactly(dataset, "ImagerPixelSpacing", 2)
+    found["ImagerPixelSpacing"] = "\\".join(f"{one:g}" for one in detector) if detector else None
+    found["PatientAge"] = age_years(text(dataset, "PatientAge"))
+    found["ContrastBolusAgent"] = "yes" if text(dataset, "ContrastBolusAgent") else "no"
+    found["TransferSyntaxUID"] = uid_name(transfer_syntax) or "private"
+    return {keyword: value for keyword, value in found.items() if value not in (None, "")}
+
+
+def in_common(every: Sequence[Mapping[str, Scalar]]) -> dict[str, Scalar]:
+    """Return the fields that all slices share with one value; None marks a field whose value differs."""
+    first = every[0]
+    return {
+        keyword: value if all(other.get(keyword) == value for other in every[1:]) else None
+        for keyword, value in first.items()
+    }
+
+
+def printable(value: str) -> str:
+    """Return text with everything that does not print as a question mark, cut to 64 characters."""
+    return "".join(one if one.isprintable() else "?" for one in value)[:LONGEST_TEXT].strip()
+
+
+def age_years(value: str) -> int | None:
+    """Return whole years of an Age String (PS3.5, 6.2), pooled from 90; None when it is not one.
+
+    Examples
+    --------
+    >>> age_years("045Y"), age_years("018M"), age_years("003W"), age_years("101Y"), age_years("old")
+    (45, 1, 0, 90, None)
+    """
+    match = re.fullmatch(r"(\d{1,3})([DWMY])", value.strip())
+    if match is None:
+        return None
+    per_year = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}[match[2]]
+    return min(int(int(match[1]) / per_year), OLDEST_YEARS)
+
+
+def _first(value: str) -> float | None:
+    try:
+        number = float(value.split("\\", maxsplit=1)[0])
+    except ValueError:
+        return None
+    return number if abs(number) < float("inf") else None

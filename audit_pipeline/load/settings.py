@@ -1,0 +1,43 @@
+"""What a caller may choose about loading, and the limits that hold before any memory is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadSettings:
+    """Choices and limits of the load stage; the defaults suit clinical images on a workstation.
+
+    Attributes
+    ----------
+    volume : index of the volume to take from a four-dimensional NIfTI file; None refuses such files
+    polarity : "display" shows MONOCHROME1 projection images with bright = dense, "stored" leaves them as they are
+    gaps : "refuse" a stack with missing slices, or "fill" it with slices marked invalid
+    prefer_affine : which NIfTI transform counts when both are set and differ; None refuses such files
+    file_bytes : largest file
+    frame_pixels : most pixels of one slice
+    voxels : most voxels of one volume
+    series_files : most files of one series
+    elements : most data elements of one DICOM header
+    inflate_ratio, inflate_free_bytes, inflate_bytes : decompressed data may be `inflate_ratio` times as large as the
+        file, or `inflate_free_bytes` if that is more, and never more than `inflate_bytes`
+    """
+
+    volume: int | None = None
+    polarity: Literal["display", "stored"] = "display"
+    gaps: Literal["refuse", "fill"] = "refuse"
+    prefer_affine: Literal["sform", "qform"] | None = None
+    file_bytes: int = 4 * 2**30
+    frame_pixels: int = 64 * 10**6
+    voxels: int = 2 * 10**9
+    series_files: int = 20_000
+    elements: int = 65_536
+    inflate_ratio: int = 200
+    inflate_free_bytes: int = 64 * 2**20
+    inflate_bytes: int = 2 * 2**30
+
+    def inflated_limit(self, compressed_bytes: int) -> int:
+        """Return how many bytes `compressed_bytes` may become."""
+        return min(max(self.inflate_ratio * compressed_bytes, self.inflate_free_bytes), self.inflate_bytes)

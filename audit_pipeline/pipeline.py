@@ -1,0 +1,246 @@
+"""One study through the six stages, in order: load -> prepare -> predict -> explain -> check -> report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from audit_pipeline.card import ModelCard
+from audit_pipeline.checks import body_mask, judge_each_map, run_checks, verdict
+from audit_pipeline.config import AuditConfig
+from audit_pipeline.dossier import Dossier, explanation_facts, image_facts, map_files, prediction_facts
+from audit_pipeline.errors import AuditError
+from audit_pipeline.explain.engine import Maps, explain_input
+from audit_pipeline.explain.place import place
+from audit_pipeline.explain.views import panels
+from audit_pipeline.load import Delivery, LoadSettings, StudySource, choose_image, deliver
+from audit_pipeline.models.classifier import Classifier
+from audit_pipeline.predict import choose_targets, forward, predict
+from audit_pipeline.prepare import prepare
+from audit_pipeline.records import (
+    Evidence,
+    Explanation,
+    Finding,
+    Image,
+    Outcome,
+    Panel,
+    Prediction,
+    Prepared,
+    Reference,
+    Status,
+)
+from audit_pipeline.report import ReportContext, render_study
+from audit_pipeline.store.figures import figures_bytes
+from audit_pipeline.study_record import Failure, ModelFacts, StudyRecord
+
+RAISED = frozenset({Outcome.FLAG, Outcome.CRITICAL, Outcome.ERROR})
+"""Outcomes that ask for a reader."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Auditor:
+    """Everything that is the same for every study of a run."""
+
+    config: AuditConfig
+    card: ModelCard
+    classifier: Classifier
+    model: ModelFacts
+    reference: Reference | None
+    context: ReportContext
+    sampled: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far one study has come: the stage it is in, what is known so far, seconds per finished stage."""
+
+    stage: str = "load"
+    image: Image | None = None
+    prepared: Prepared | None = None
+    timings_s: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def of(self, stage: str) -> Iterator[None]:
+        """Time a stage; when it raises, `stage` stays at its name."""
+        self.stage, start = stage, time.perf_counter()
+        try:
+            yield
+        finally:
+            self.timings_s[stage] = round(time.perf_counter() - start, 4)
+
+
+def audit_study(source: StudySource, key: str, label: str | None, auditor: Auditor) -> Dossier:
+    """Take one study through the six stages; whatever goes wrong becomes part of its record.
+
+    A study is refused when it cannot be loaded or does not fit the model, and failed when something breaks later.
+    """
+    progress = Progress()
+    with progress.of("load"):
+        delivery = deliver(source, _load_settings(auditor.config))
+    started = _started(key, label, delivery, auditor)
+    try:
+        return _audit(delivery, started, progress, auditor)
+    except AuditError as error:
+        failure = Failure(code=error.code, message=str(error), stage=progress.stage)
+    except Exception as error:  # noqa: BLE001 - one broken study must not end the run
+        failure = Failure(
+            code=type(error).__name__,
+            message=f"an unexpected {type(error).__name__} in stage {progress.stage}; report it with this record",
+            stage=progress.stage,
+        )
+    return _ended(started, failure, progress, auditor)
+
+
+def _audit(delivery: Delivery, started: StudyRecord, progress: Progress, auditor: Auditor) -> Dossier:
+    config, card = auditor.config, auditor.card
+    if delivery.study is None:
+        assert delivery.error is not None
+        raise delivery.error
+    image = progress.image = choose_image(delivery.study, config.input.select)
+    with progress.of("prepare"):
+        prepared = progress.prepared = prepare(image, card)
+    with progress.of("predict"):
+        maps = _one_pass(prepared, auditor)
+        prediction = _prediction(maps, auditor)
+    with progress.of("explain"):
+        explanations = _explanations(maps, prepared, image, card)
+        shown = panels(image, explanations)
+        files = map_files(explanations, image)
+    with progress.of("check"):
+        evidence = _evidence(image, prepared, prediction, explanations, maps, auditor)
+        found = run_checks(evidence, config.checks, level=config.audit.level)
+        judged = judge_each_map(evidence, config.checks, found, level=config.audit.level)
+        findings = _in_code_order(delivery, image, found)
+    record = replace(
+        started,
+        status=Status.AUDITED,
+        image=image_facts(image, prepared),
+        prediction=prediction_facts(prediction),
+        explanations=tuple(
+            explanation_facts(one, *files[one.method, one.target], judged[one.method, one.target])
+            for one in explanations
+        ),
+        findings=findings,
+        verdict=verdict(findings),
+    )
+    with progress.of("report"):
+        written = dict(files.values()) | {"figures.npz": figures_bytes(shown, explanations)}
+        written |= render(record, shown, auditor.context, auditor.sampled)
+    return Dossier(record=replace(record, timings_s=dict(progress.timings_s)), panels=shown, files=written)
+
+
+def _load_settings(config: AuditConfig) -> LoadSettings:
+    given = config.input
+    return LoadSettings(
+        volume=given.volume, polarity=given.polarity, gaps=given.gaps, prefer_affine=given.prefer_affine
+    )
+
+
+def _one_pass(prepared: Prepared, auditor: Auditor) -> Maps:
+    """Run the network once: the logits, and every map of the classes chosen from them."""
+    settings, card = auditor.config.explain, auditor.card
+    return explain_input(
+        auditor.classifier.network,
+        prepared.values,
+        methods=settings.methods,
+        layer=card.layer if settings.layer == "auto" else settings.layer,
+        targets=lambda logits: choose_targets(settings.targets, logits[0].tolist(), card),
+        pooling=settings.pooling,
+    )
+
+
+def _prediction(maps: Maps, auditor: Auditor) -> Prediction:
+    return predict(maps.logits[0].tolist(), maps.features[0].tolist(), auditor.card, auditor.classifier.device_name)
+
+
+def _explanations(maps: Maps, prepared: Prepared, image: Image, card: ModelCard) -> tuple[Explanation, ...]:
+    return tuple(
+        place(
+            values[0, position].cpu().numpy(),
+            prepared,
+            image.affine,
+            method=method,
+            target=target,
+            target_name=card.classes[target],
+            layer=maps.layer,
+            signal_floor=float(maps.signal_floor[0, position]),
+        )
+        for position, target in enumerate(maps.targets)
+        for method, values in maps.values.items()
+    )
+
+
+def _evidence(
+    image: Image,
+    prepared: Prepared,
+    prediction: Prediction,
+    explanations: tuple[Explanation, ...],
+    maps: Maps,
+    auditor: Auditor,
+) -> Evidence:
+    classifier = auditor.classifier
+    return Evidence(
+        image=image,
+        prepared=prepared,
+        prediction=prediction,
+        explanations=explanations,
+        intended=auditor.card.intended,
+        predict=lambda inputs: forward(classifier.network, classifier.device, inputs),
+        body=body_mask(prepared),
+        reference=auditor.reference,
+        head_is_pooled=bool(maps.gradient_is_uniform[0]),
+    )
+
+
+def _in_code_order(delivery: Delivery, image: Image, found: Sequence[Finding]) -> tuple[Finding, ...]:
+    assert delivery.study is not None
+    return tuple(sorted((*found, *image.findings, *delivery.study.findings), key=lambda finding: finding.code))
+
+
+def render(
+    record: StudyRecord, shown: Sequence[Panel], context: ReportContext, sampled: frozenset[str]
+) -> Mapping[str, bytes]:
+    """Return the report of a study, when ``report.pdf`` asks for one.
+
+    Parameters
+    ----------
+    sampled : the keys that ``sample:k`` chose
+    """
+    wanted = context.settings.pdf
+    raised = record.verdict is None or any(one.outcome in RAISED for one in record.findings)
+    is_sampled = wanted.startswith("sample:") and record.study in sampled
+    if wanted == "all" or (wanted == "flagged" and raised) or is_sampled:
+        return {"report.pdf": render_study(record, shown, context)}
+    return {}
+
+
+def _started(key: str, label: str | None, delivery: Delivery, auditor: Auditor) -> StudyRecord:
+    counts: dict[str, int] = {}
+    for file in delivery.files:
+        counts[file.disposition] = counts.get(file.disposition, 0) + 1
+    return StudyRecord(
+        study=key,
+        status=Status.REFUSED,
+        model=auditor.model,
+        files={str(name): counts[name] for name in sorted(counts)},
+        label=label,
+    )
+
+
+def _ended(started: StudyRecord, failure: Failure, progress: Progress, auditor: Auditor) -> Dossier:
+    """Return the dossier of a study that did not reach the end, with the page that says why."""
+    record = replace(
+        started,
+        status=Status.REFUSED if failure.stage in {"load", "prepare"} else Status.FAILED,
+        image=None if progress.image is None else image_facts(progress.image, progress.prepared),
+        findings=() if progress.image is None else progress.image.findings,
+        error=failure,
+        timings_s=dict(progress.timings_s),
+    )
+    try:
+        files = render(record, (), auditor.context, auditor.sampled)
+    except AuditError:
+        files = {}
+    return Dossier(record=record, files=files)

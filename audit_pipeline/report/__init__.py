@@ -1,0 +1,7 @@
+"""Stage 6, report: stored facts drawn as PDF. Nothing here computes a result."""
+
+from audit_pipeline.report.audit_pdf import render_audit
+from audit_pipeline.report.context import ReportContext
+from audit_pipeline.report.study_pdf import render_study
+
+__all__ = ["ReportContext", "render_audit", "render_study"]

@@ -1,0 +1,130 @@
+"""The generated sentences of the audit report, beside those of `text`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from audit_pipeline.records import FailureMode, Outcome
+from audit_pipeline.report import numbers, text, vocabulary
+
+COUNT_NAMES = {
+    "found": "found",
+    "excluded": "excluded",
+    "refused": "refused before the model",
+    "failed": "failed afterwards",
+    "audited": "audited",
+}
+NO_PERFORMANCE = "not evaluable: without labels neither AUROC nor sensitivity can be stated."
+THUMBNAIL_NOTE = (
+    "Map: the key slice with the evidence of the first method, each scaled to the maximum of its own map; "
+    "hatched: not evidence. A dash: no slice was stored."
+)
+
+
+def opening(counts: Mapping[str, int], model: str, audit: str, intended_use: str) -> str:
+    """Return the first paragraph: question, model, data."""
+    use = f" The model is meant for this use: {intended_use.rstrip('.')}." if intended_use else ""
+    found, audited = counts.get("found", 0), counts.get("audited", 0)
+    if found == 0:
+        return f"The audit \u201c{audit}\u201d found no study. Nothing was judged.{use}"
+    data = f"Of {text.counted(found, 'study', 'studies')} found, {audited} {'was' if audited == 1 else 'were'} audited"
+    lost = [f"{counts[name]} {name}" for name in ("refused", "failed", "excluded") if counts.get(name)]
+    rest = f" and {text.listed(lost)}." if lost else "."
+    return (
+        f"The audit \u201c{audit}\u201d asks whether the predictions of {model} may be trusted, and what is wrong "
+        f"where they may not.{use} {data}{rest}"
+    )
+
+
+def balance(counts: Mapping[str, int]) -> str:
+    """Return whether the counts of studies add up, as a sentence."""
+    parts = sum(counts.get(name, 0) for name in ("audited", "refused", "failed", "excluded"))
+    found = counts.get("found", 0)
+    if parts == found:
+        return "Every study found is accounted for."
+    return f"The counts do not add up: {found} found, {parts} accounted for."
+
+
+def interval(low: float | None, high: float | None, show: Any = numbers.probability) -> str:
+    """Return an interval in words; "no interval" when an end is missing."""
+    return "no interval" if low is None or high is None else f"{show(low)} to {show(high)}"
+
+
+def proportion(facts: Mapping[str, Any] | None) -> str:
+    """Return k of n with its interval: the fraction alone below 20 cases."""
+    if not facts or not facts.get("n"):
+        return f"not evaluable: {(facts or {}).get('reason') or 'no cases'}"
+    hits, total = int(facts["k"]), int(facts["n"])
+    if total < 20:
+        return f"{hits} of {total}"
+    return f"{numbers.fixed(hits / total, 3)} ({interval(facts.get('low'), facts.get('high'))}), {hits} of {total}"
+
+
+def auroc(row: Mapping[str, Any]) -> str:
+    """Return the area under the ROC curve with its interval, or why there is none."""
+    if row.get("auroc") is None:
+        return f"not evaluable: {row.get('reason') or 'no reason recorded'}"
+    return f"{numbers.fixed(row['auroc'], 3)} ({interval(row.get('auroc_low'), row.get('auroc_high'))})"
+
+
+def cohort_finding(counts: Mapping[str, int], audited: int) -> str:
+    """Return in how many studies a check spoke, worst outcome first."""
+    parts = [
+        f"{vocabulary.OUTCOME_WORDS[outcome]} in {counts[outcome.value]}"
+        for outcome in vocabulary.MATTERING
+        if counts.get(outcome.value)
+    ]
+    return f"{text.capital(text.listed(parts))} of {text.counted(audited, 'audited study', 'audited studies')}."
+
+
+def most_important(
+    outcomes: Mapping[str, Mapping[str, int]], modes: Mapping[str, FailureMode], limit: int = 3
+) -> list[str]:
+    """Return the codes that matter most: by worst outcome, then severity, then number of studies."""
+
+    def rank(code: str) -> tuple[int, int, int, str]:
+        counts = outcomes[code]
+        worst = min(place for place, outcome in enumerate(vocabulary.WORST_FIRST) if counts.get(outcome.value))
+        severity = modes[code].severity[0] if code in modes else 0
+        raised = sum(counts.get(outcome.value, 0) for outcome in vocabulary.MATTERING)
+        return worst, -severity, -raised, code
+
+    raised = [
+        code for code, counts in outcomes.items() if any(counts.get(outcome.value) for outcome in vocabulary.MATTERING)
+    ]
+    return sorted(raised, key=rank)[:limit]
+
+
+def verdict_counts(counts: Mapping[str, int]) -> list[tuple[Outcome, int]]:
+    """Return the outcomes that occur, worst first, with their number of studies."""
+    return [(outcome, int(counts[outcome.value])) for outcome in vocabulary.WORST_FIRST if counts.get(outcome.value)]
+
+
+def nothing_raised(audited: int) -> str:
+    """Return the sentence when no check raised anything.
+
+    >>> nothing_raised(0), nothing_raised(1)
+    ('No study was audited, so no check could raise anything.', 'No check ended in flag, critical or error in 1 study.')
+    """
+    if audited == 0:
+        return "No study was audited, so no check could raise anything."
+    return f"No check ended in flag, critical or error in {text.counted(audited, 'study', 'studies')}."
+
+
+def performance_note(confidence: float | None, methods: Sequence[str] = (), unknown_labels: int = 0) -> str:
+    """Return what the brackets mean; level and method of the intervals are named when the summary states them.
+
+    >>> performance_note(0.95, ["DeLong"]).split(".")[0]
+    'In brackets: 95 % intervals (AUROC: DeLong)'
+    """
+    level = f"{numbers.short(100 * confidence)} % intervals" if confidence is not None else "intervals"
+    named = f" (AUROC: {text.listed(methods)})" if methods else ""
+    unknown = ""
+    if unknown_labels:
+        one = text.counted(unknown_labels, "study has a label", "studies have a label")
+        unknown = f" {one} that names no class of the model; not counted here."
+    return (
+        f"In brackets: {level}{named}. Below 20 cases only the fraction is printed. Sensitivity and specificity are "
+        f"those of the recorded conclusions, at the threshold where the class has one.{unknown}"
+    )

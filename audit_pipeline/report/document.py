@@ -1,0 +1,200 @@
+"""The PDF itself: header and footer, page n of m, outline, metadata, embedded fonts, the same bytes each time."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pikepdf
+from reportlab import rl_config
+from reportlab.pdfgen.canvas import Canvas
+from reportlab.platypus import BaseDocTemplate, Flowable, Frame, PageTemplate, Paragraph
+from reportlab.platypus.doctemplate import LayoutError
+
+from audit_pipeline.errors import ReportError
+from audit_pipeline.report import fonts, numbers, style, text, vocabulary
+from audit_pipeline.report.context import ReportContext
+
+LONGEST_HEADING = 160
+
+rl_config.useA85 = 0  # binary streams: a quarter smaller than their ASCII form
+rl_config.trustedHosts = None  # with these two, no address in any text can make the library open a file or a socket
+rl_config.trustedSchemes = []
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Frontage:
+    """What every page of one document says in its header and footer."""
+
+    title: str
+    subject: str
+    header: str
+    model: str
+    digest: str
+    context: ReportContext
+    first_page: Callable[[Any], None] | None = field(default=None)
+    reserved: float = 0.0
+
+    @property
+    def paper(self) -> tuple[float, float]:
+        """Width and height of the page in points."""
+        width, height = style.PAPERS[self.context.settings.paper]
+        return float(width), float(height)
+
+
+class Heading(Paragraph):  # type: ignore[misc]
+    """A section heading that also stands in the outline of the document."""
+
+    def __init__(self, words: str, name: str = "section", level: int = 0) -> None:
+        shown = text.cut(words, LONGEST_HEADING)
+        super().__init__(fonts.markup(shown, fonts.BOLD), style.paragraph_style(name))
+        self.words, self.level = fonts.clean(shown), level
+        self.keepWithNext = 1
+
+    def draw(self) -> None:
+        """Draw the heading and add its outline entry."""
+        key = f"heading-{self.canv.next_heading()}"
+        self.canv.bookmarkHorizontal(key, 0, self.height)
+        self.canv.addOutlineEntry(self.words, key, self.level, closed=0)
+        super().draw()
+
+
+class _NumberedCanvas(Canvas):  # type: ignore[misc]
+    """A canvas whose pages refer to a form "page n of m" that is written when m is known."""
+
+    headings = 0
+
+    def next_heading(self) -> int:
+        """Return a number that no other heading of the document has."""
+        self.headings += 1
+        return self.headings
+
+    def save(self) -> None:
+        """Write the forms with the page numbers, then the file."""
+        pages = self.getPageNumber() - 1
+        width = self._pagesize[0]
+        for page in range(1, pages + 1):
+            self.beginForm(f"page-{page}")
+            place = (width - style.MARGIN, self._pagesize[1] - style.MARGIN * 0.66)
+            fonts.draw(self, place, f"page {page} of {pages}", style.CAPTION, align="right", colour=style.GREY)
+            self.endForm()
+        super().save()
+
+
+def build(story: Sequence[Flowable], front: Frontage) -> bytes:
+    """Return the PDF of `story`.
+
+    Raises
+    ------
+    ReportError
+        A part of the page does not fit on any page.
+    """
+    fonts.register()
+    width, height = front.paper
+    target = io.BytesIO()
+    document = BaseDocTemplate(
+        target,
+        pagesize=(width, height),
+        title=fonts.clean(front.title),
+        author="audit_pipeline",
+        subject=fonts.clean(front.subject),
+        creator=f"audit_pipeline {front.context.versions.get('audit_pipeline', '')}".strip(),
+        invariant=1,
+        initialFontName=fonts.REGULAR,
+        initialFontSize=style.BODY,
+        lang="en-GB",
+        enforceColorSpace="RGB",
+        displayDocTitle=True,
+    )
+    document.addPageTemplates(_page_templates(front))
+    try:
+        document.build(list(story), canvasmaker=_canvas)
+    except LayoutError as error:
+        raise ReportError("a part of the report is larger than a page; report this with the record") from error
+    return finished(target.getvalue(), front)
+
+
+def _canvas(*arguments: Any, **settings: Any) -> _NumberedCanvas:
+    return _NumberedCanvas(*arguments, pdfVersion=(1, 7), **settings)
+
+
+def _page_templates(front: Frontage) -> list[PageTemplate]:
+    width, height = front.paper
+    edge = style.MARGIN
+
+    def frame(name: str, reserved: float) -> Frame:
+        return Frame(
+            edge, edge + reserved, width - 2 * edge, height - 2 * edge - reserved,
+            leftPadding=0, rightPadding=0, topPadding=0, bottomPadding=0, id=name,
+        )  # fmt: skip
+
+    def first(canvas: Any, _document: Any) -> None:
+        draw_edges(canvas, front)
+        if front.first_page:
+            front.first_page(canvas)
+
+    def later(canvas: Any, _document: Any) -> None:
+        draw_edges(canvas, front)
+
+    return [
+        PageTemplate("first", [frame("first", front.reserved)], onPage=first, autoNextPageTemplate="later"),
+        PageTemplate("later", [frame("later", 0.0)], onPage=later),
+    ]
+
+
+def draw_edges(canvas: Any, front: Frontage) -> None:
+    """Draw the header and footer lines of a page."""
+    width, height = front.paper
+    left, right = style.MARGIN, width - style.MARGIN
+    top, bottom = height - style.MARGIN * 0.66, style.MARGIN * 0.55
+    size, colour = style.CAPTION, style.GREY
+    header = fonts.fitted(front.header, (right - left) * 0.36, size, fonts.BOLD)
+    fonts.draw(canvas, (left, top), header, size, font=fonts.BOLD, colour=colour)
+    model = fonts.fitted(front.model, (right - left) * 0.40, size)
+    fonts.draw(canvas, ((left + right) / 2, top), model, size, align="centre", colour=colour)
+    canvas.doForm(f"page-{canvas.getPageNumber()}")
+    profile = vocabulary.PROFILE_WORDS.get(front.context.profile, front.context.profile)
+    run = fonts.fitted(f"run {front.context.run}  |  {front.digest}", (right - left) * 0.45, size)
+    fonts.draw(canvas, (left, bottom), run, size, colour=colour)
+    fonts.draw(
+        canvas, (right, bottom), fonts.clean(f"{vocabulary.CAUTION}  |  {profile}"), size, align="right", colour=colour
+    )
+
+
+def finished(content: bytes, front: Frontage) -> bytes:
+    """Return the PDF without empty transitions and invented dates, with XMP metadata.
+
+    The library writes the year 2000 as the date of a reproducible file; a date that is not true is taken out.
+    """
+    target = io.BytesIO()
+    with pikepdf.open(io.BytesIO(content)) as document:
+        for page in document.pages:
+            if "/Trans" in page:
+                del page["/Trans"]
+        for key in ("/CreationDate", "/ModDate"):
+            if key in document.docinfo:
+                del document.docinfo[key]
+        with document.open_metadata(set_pikepdf_as_editor=False, update_docinfo=False) as metadata:
+            metadata["dc:title"] = fonts.clean(front.title)
+            metadata["dc:creator"] = ["audit_pipeline"]
+            metadata["dc:description"] = fonts.clean(front.subject)
+            metadata["dc:language"] = ["en-GB"]
+        document.save(
+            target,
+            deterministic_id=True,
+            object_stream_mode=pikepdf.ObjectStreamMode.generate,
+            min_version="1.7",
+        )
+    return target.getvalue()
+
+
+def model_line(name: str, version: str) -> str:
+    """Return model and version for the header."""
+    return f"{name} {version}".strip()
+
+
+def weights_line(digest: str) -> str:
+    """Return the shortened digest for the footer."""
+    return f"weights {numbers.digest(digest)}" if digest else "no weights digest"

@@ -1,0 +1,100 @@
+"""What the pages show of panels and maps: which panel is the key, how it is coloured, which maps were rejected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from audit_pipeline.records import Panel
+from audit_pipeline.report import text
+from audit_pipeline.report.context import ReportContext
+from audit_pipeline.report.figures import Layer, Look
+from audit_pipeline.study_record import ExplanationFacts, StudyRecord
+
+
+def usable_window(window: tuple[float, float] | None, panel: Panel) -> tuple[float, float]:
+    """Return the recorded window; where there is none or it is empty, the range of the panel."""
+    if window is not None and window[0] < window[1]:
+        return window
+    if panel.anatomy.ndim == 3:
+        return (0.0, 255.0)
+    finite = panel.anatomy[np.isfinite(panel.anatomy)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    return (low, high) if low < high else (low, low + 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shown:
+    """A record with its panels, and the questions the pages ask about them."""
+
+    record: StudyRecord
+    panels: tuple[Panel, ...]
+    context: ReportContext
+
+    @property
+    def key(self) -> Panel | None:
+        """The panel of page one: the axial plane through the evidence, else the first panel."""
+        planes = [panel for panel in self.panels if panel.role == "plane" and panel.plane == "axial"]
+        return next(iter([*planes, *self.panels]), None)
+
+    @property
+    def look(self) -> Look:
+        """Window and colours, the same for every panel of the study."""
+        image = self.record.image
+        settings = self.context.settings
+        window = usable_window(image.window if image else None, self.panels[0])
+        unit = image.unit if image else ""
+        return Look(window=window, unit=unit, colour_map=settings.colour_map, opacity=settings.opacity)
+
+    def facts(self, panel: Panel, method: str) -> ExplanationFacts | None:
+        """Return what is recorded about the map of `method` on `panel`."""
+        for facts in self.record.explanations:
+            if facts.method == method and facts.target == panel.target:
+                return facts
+        return None
+
+    def methods(self, panel: Panel) -> list[str]:
+        """Return the methods with a map on `panel`, in the order of the record."""
+        recorded = [facts.method for facts in self.record.explanations if facts.target == panel.target]
+        return sorted(panel.maps, key=lambda name: recorded.index(name) if name in recorded else len(recorded))
+
+    def layer(self, panel: Panel, method: str) -> Layer:
+        """Return how the map of `method` is laid over `panel`: the whole map's maximum gets the last colour."""
+        facts = self.facts(panel, method)
+        if facts is None:
+            return Layer(method=method, scale_max=_largest(panel, method))
+        return Layer(
+            method=method,
+            scale_max=facts.statistics.max,
+            rejection=text.rejection(facts),
+            cell_mm=panel.cell_mm,
+        )
+
+    def target_name(self, panel: Panel) -> str:
+        """Return the class that the maps of `panel` explain."""
+        named = [facts.target_name for facts in self.record.explanations if facts.target == panel.target]
+        classes = self.record.model.classes
+        name = named[0] if named else classes[panel.target] if panel.target < len(classes) else str(panel.target)
+        return text.cut(name, text.LONGEST_NAME)
+
+    def role(self, role: str, target: int) -> list[Panel]:
+        """Return the panels of one role for one target class."""
+        return [panel for panel in self.panels if panel.role == role and panel.target == target]
+
+    @property
+    def targets(self) -> list[int]:
+        """Target classes of the panels, in the order of the panels, the key panel's first."""
+        key = self.key
+        return list(dict.fromkeys([*([key.target] if key else []), *(panel.target for panel in self.panels)]))
+
+
+def _largest(panel: Panel, method: str) -> float:
+    finite = panel.maps[method][np.isfinite(panel.maps[method])]
+    return float(finite.max()) if finite.size else 0.0
+
+
+def shown(record: StudyRecord, panels: Sequence[Panel], context: ReportContext) -> Shown:
+    """Return record, panels and context bound together."""
+    return Shown(record=record, panels=tuple(panels), context=context)

@@ -1,0 +1,123 @@
+"""Numbers as they are printed: never NaN, no more digits than a reader can use, a true minus sign."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from audit_pipeline.geometry import LPS_LETTERS
+
+MISSING = "\u2013"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return `value` with `digits` significant digits; a dash when missing, words when not finite.
+
+    Examples
+    --------
+    >>> number(0.123456), number(1234.56), number(2.0), number(None), number(1.2e-7)
+    ('0.123', '1235', '2', '\u2013', '1.2e\u22127')
+    """
+    if value is None:
+        return MISSING
+    if not math.isfinite(value):
+        return "not finite"
+    if value == 0:
+        return "0"
+    if float(value).is_integer() and abs(value) < 1e6:
+        return _signed(str(int(value)))
+    if not 1e-4 <= abs(value) < 1e6:
+        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+        mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+        return _signed(f"{mantissa}e{int(exponent)}")
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return _signed(f"{value:.{decimals}f}")
+
+
+def fixed(value: float | None, decimals: int) -> str:
+    """Return `value` with a fixed number of decimals.
+
+    >>> fixed(-0.5, 2), fixed(-0.0001, 2), fixed(None, 1)
+    ('\u22120.50', '0.00', '\u2013')
+    """
+    if value is None:
+        return MISSING
+    if not math.isfinite(value):
+        return "not finite"
+    return _signed(f"{round(value, decimals) + 0.0:.{decimals}f}")
+
+
+def _signed(drawn: str) -> str:
+    return drawn.replace("-", "\u2212")
+
+
+def probability(value: float | None) -> str:
+    """Return a probability with three decimals, never rounded to a certainty that was not there.
+
+    >>> probability(0.91234), probability(0.99996), probability(1e-9), probability(1.0), probability(0.0)
+    ('0.912', '>0.999', '<0.001', '1.000', '0.000')
+    """
+    if value is None:
+        return MISSING
+    if 0.9995 <= value < 1:
+        return ">0.999"
+    if 0 < value < 0.0005:
+        return "<0.001"
+    return fixed(value, 3)
+
+
+def sizes(values: Sequence[float | None], unit: str = "mm", digits: int = 3) -> str:
+    """Return the entries joined by a multiplication sign.
+
+    >>> sizes((2.5, 0.7, 0.7)), sizes((None, 0.7)), sizes((64, 64), "")
+    ('2.5 \u00d7 0.7 \u00d7 0.7 mm', 'unknown \u00d7 0.7 mm', '64 \u00d7 64')
+    """
+    if not values:
+        return MISSING
+    if all(value is None for value in values):
+        return "unknown"
+    times = " \u00d7 "
+    return f"{times.join('unknown' if value is None else short(value, digits) for value in values)} {unit}".strip()
+
+
+def short(value: float | None, digits: int = 3) -> str:
+    """Return `value` like `number`, without zeros at the end of its decimals: for limits, thresholds and axes.
+
+    >>> short(0.5), short(0.0001), short(100.0), short(1e-6), short(None)
+    ('0.5', '0.0001', '100', '1e\u22126', '\u2013')
+    """
+    drawn = number(value, digits)
+    return drawn.rstrip("0").rstrip(".") if "." in drawn and "e" not in drawn else drawn
+
+
+def position(place: Sequence[float] | None) -> str:
+    """Return a patient position in mm with the direction of each coordinate in a letter.
+
+    >>> position((32.14, -10, 0)), position(None)
+    ('L 32.1, A 10.0, H 0.0 mm', 'unknown')
+    """
+    if place is None:
+        return "unknown"
+    parts = [f"{LPS_LETTERS[axis][int(value >= 0)]} {fixed(abs(value), 1)}" for axis, value in enumerate(place)]
+    return ", ".join(parts) + " mm"
+
+
+def share(count: int, total: int) -> str:
+    """Return a proportion: the fraction alone below 20 cases, the percentage with the fraction from 20 on.
+
+    >>> share(7, 9), share(87, 100), share(0, 0)
+    ('7 of 9', '87.0 % (87 of 100)', 'none')
+    """
+    if total == 0:
+        return "none"
+    fraction = f"{count} of {total}"
+    return fraction if total < 20 else f"{fixed(100 * count / total, 1)} % ({fraction})"
+
+
+def digest(value: str) -> str:
+    """Return the first 12 digits of a digest.
+
+    >>> digest("0123456789abcdef"), digest("")
+    ('0123456789ab', '\u2013')
+    """
+    return value[:12] or MISSING

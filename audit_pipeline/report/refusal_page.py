@@ -1,0 +1,49 @@
+"""The page of a study that was refused or failed: what happened, why, what to do."""
+
+from __future__ import annotations
+
+from reportlab.lib.units import mm
+from reportlab.platypus import Flowable, Paragraph, Spacer
+
+from audit_pipeline.records import Outcome, Status
+from audit_pipeline.report import fonts, layout, record_pages, style, summary_page, tables, text, vocabulary
+from audit_pipeline.report.context import ReportContext
+from audit_pipeline.study_record import PredictionFacts, StudyRecord
+
+
+def story(record: StudyRecord, context: ReportContext) -> list[Flowable]:
+    """Return the flowables of the page."""
+    word = text.capital(vocabulary.STATUS_WORDS[record.status])
+    outcome = Outcome.CRITICAL if record.status is Status.REFUSED else Outcome.ERROR
+    status = Paragraph(fonts.bold(word), style.paragraph_style("verdict"))
+    items = [
+        *summary_page.titles(record, context.audit_name, context.intended_use),
+        layout.MarkedParagraph(outcome, status),
+        tables.words(text.without_result(record), "body"),
+        Spacer(1, 2 * mm),
+        tables.pairs(_facts(record), (38.0, 140.0)),
+        Spacer(1, 2 * mm),
+    ]
+    if record.findings:
+        items += [*record_pages.checks(record.findings, context), Spacer(1, 2 * mm)]
+    return [*items, *record_pages.provenance(record, context)]
+
+
+def _facts(record: StudyRecord) -> list[tuple[str, str]]:
+    error = record.error
+    if error is None:
+        return [("Why", "No reason was recorded."), ("Files", text.dispositions(record.files))]
+    facts = [
+        ("What stopped it", f"{error.code} in the stage \u201c{error.stage}\u201d"),
+        ("Why", error.message or "No message was recorded."),
+        ("What to do", text.what_to_do(error.stage)),
+        ("Files", text.dispositions(record.files)),
+    ]
+    if record.prediction is not None:
+        facts.append(("Prediction before the failure", _concluded(record.prediction)))
+    return facts
+
+
+def _concluded(prediction: PredictionFacts) -> str:
+    headline, sentences = text.conclusion(prediction)
+    return f"{headline}; {'; '.join(sentences)}"

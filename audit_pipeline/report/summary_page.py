@@ -1,0 +1,193 @@
+"""Page one of a study: the answer."""
+
+from __future__ import annotations
+
+from reportlab.lib.units import mm
+from reportlab.platypus import Flowable, KeepInFrame, Paragraph, Spacer
+
+from audit_pipeline.records import Finding
+from audit_pipeline.report import (
+    captions,
+    charts,
+    fonts,
+    glance,
+    layout,
+    marks,
+    numbers,
+    review,
+    style,
+    tables,
+    text,
+    vocabulary,
+)
+from audit_pipeline.report.document import Heading
+from audit_pipeline.report.evidence import Shown
+from audit_pipeline.report.figures import EDGE, ColourBar, Picture, furniture, scale_for
+from audit_pipeline.study_record import StudyRecord
+
+MOST_FINDINGS = 5
+KEY_HEIGHT, LEAST_KEY_HEIGHT, KEY_CAPTION = 88 * mm, 50 * mm, 48 * mm
+LONGEST_MESSAGE, LONGEST_ADVICE = 260, 180
+
+
+def story(shown: Shown) -> list[Flowable]:
+    """Return the flowables of page one."""
+    width, height = layout.content_size(shown.context.settings.paper)
+    title = titles(shown.record, shown.context.audit_name, shown.context.intended_use)
+    left_width = width * 2 / 3 - 2 * mm
+    right_width = width - left_width - 6 * mm
+    room = height - review.RESERVED - layout.stack_height(title, width) - 4 * mm
+    left = _left(shown, left_width, room)
+    columns = layout.Columns([left, _right(shown, right_width, room)], [left_width, right_width], 6 * mm)
+    return [*title, KeepInFrame(width, room, [columns], mode="shrink")]
+
+
+def titles(record: StudyRecord, audit_name: str, intended_use: str) -> list[Flowable]:
+    """Return the title of a study's first page and the line below it."""
+    use = f" Intended use: {intended_use}" if intended_use else ""
+    return [
+        Heading(f"Study {record.study}", "title"),
+        Paragraph(fonts.markup(text.cut(f"Audit: {audit_name}.{use}", 320)), style.paragraph_style("caption")),
+        Spacer(1, 3 * mm),
+    ]
+
+
+def _right(shown: Shown, width: float, room: float) -> list[Flowable]:
+    record = shown.record
+    items = [*_conclusion(record), *_lamps(record), *_counts(record)]
+    groups = [_finding(finding) for finding in most_important(record.findings)]
+    heading = Heading("What matters most", level=1)
+    if not groups:
+        return [*items, heading, tables.words("No check ended in flag, critical or error.", "body")]
+    mattering = sum(finding.outcome in vocabulary.MATTERING for finding in record.findings)
+    left = room - layout.stack_height([*items, heading], width) - 8 * mm
+    kept = layout.fitting(groups, width, left)
+    rest = text.more_findings(mattering - kept)
+    tail = [tables.words(rest, "caption")] if rest else []
+    return [*items, heading, *(item for group in groups[:kept] for item in group), *tail]
+
+
+def most_important(findings: tuple[Finding, ...]) -> list[Finding]:
+    """Return up to five findings: critical, then error, then flag, each in the order of the record."""
+    ranked = [finding for outcome in vocabulary.MATTERING for finding in findings if finding.outcome is outcome]
+    return ranked[:MOST_FINDINGS]
+
+
+def _conclusion(record: StudyRecord) -> list[Flowable]:
+    if record.prediction is None:
+        return [tables.words("No prediction was recorded.", "body")]
+    headline, sentences = text.conclusion(record.prediction)
+    items: list[Flowable] = [
+        tables.words("Predicted class", "caption"),
+        tables.words(text.cut(headline, 120), "verdict"),
+        *(tables.words(sentence, "body") for sentence in sentences),
+    ]
+    if record.label is not None:
+        items.append(tables.words(f"Reference label: {text.cut(record.label, 120)}", "body"))
+    return items
+
+
+def _lamps(record: StudyRecord) -> list[Flowable]:
+    verdict = record.verdict
+    if verdict is None:
+        return [tables.words("No verdict was recorded; this is not a pass.", "body")]
+    items: list[Flowable] = []
+    for subject, outcome, code in (
+        ("prediction", verdict.prediction, verdict.prediction_code),
+        ("explanation", verdict.explanation, verdict.explanation_code),
+    ):
+        words = fonts.bold(text.capital(subject)) + fonts.markup(f": {text.verdict(outcome, code)}")
+        items += [
+            Spacer(1, 1.2 * mm),
+            layout.MarkedParagraph(outcome, Paragraph(words, style.paragraph_style("body"))),
+            tables.words(text.verdict_meaning(subject, outcome), "caption"),
+        ]
+    return items
+
+
+def _counts(record: StudyRecord) -> list[Flowable]:
+    cells: list[list[Flowable]] = [[], []]
+    for place, (outcome, count) in enumerate(text.outcome_counts(record.findings)):
+        cells[place % 2].append(marks.MarkedWord(outcome, str(count)))
+    return [Heading(f"{text.counted(len(record.findings), 'check')}", level=1), layout.columns_mm(cells, (26, 26), 1)]
+
+
+def _finding(finding: Finding) -> list[Flowable]:
+    title = Paragraph(
+        fonts.bold(text.cut(f"{finding.code}  {text.finding_title(finding)}", 90)), style.paragraph_style("table")
+    )
+    items: list[Flowable] = [
+        layout.MarkedParagraph(finding.outcome, title),
+        tables.words(_short(text.finding_sentence(finding), LONGEST_MESSAGE), "table"),
+    ]
+    if finding.advice:
+        items.append(tables.words(_short(f"Advice: {finding.advice}", LONGEST_ADVICE), "caption"))
+    return [*items, Spacer(1, 1.6 * mm)]
+
+
+def _short(words: str, limit: int) -> str:
+    return words if len(words) <= limit else f"{words[:limit].rstrip()}\u2026 (whole in the table of checks)"
+
+
+def _left(shown: Shown, width: float, room: float) -> list[Flowable]:
+    bars = _bars(shown.record, width)
+    tallest = min(KEY_HEIGHT, max(LEAST_KEY_HEIGHT, room - layout.stack_height(bars, width) - KEY_CAPTION))
+    items = [*key_pair(shown, width, tallest), *bars]
+    for more in (_sentence(shown.record), glance.story(shown.record.findings, width), _brief(shown.record, width)):
+        if more and layout.stack_height([*items, *more], width) <= room:
+            items += more
+    return items
+
+
+def key_pair(shown: Shown, width: float, tallest: float) -> list[Flowable]:
+    """Return the key slice, raw and with the map of the first method, with colour bar and caption."""
+    panel = shown.key
+    if panel is None:
+        return [tables.words("No image of this study was stored, so none is shown.", "body")]
+    methods = shown.methods(panel)
+    half = (width - 2 * mm) / 2
+    scale = scale_for([panel], half - 2 * EDGE, tallest)
+    layer = shown.layer(panel, methods[0]) if methods else None
+    strip = furniture(layer, scale)
+    pictures: list[list[Flowable]] = [[Picture(panel, scale, shown.look, strip=strip)]]
+    notes = [captions.place(shown, panel)]
+    if layer is not None:
+        bar = ColourBar(half, layer.scale_max, shown.look, captions.colour_bar(shown, panel, layer.method))
+        pictures.append([Picture(panel, scale, shown.look, layer, strip), bar])
+        notes += [captions.peak(shown, panel, layer.method), captions.cell(shown, panel, layer.method)]
+        notes += [] if layer.rejection or layer.scale_max <= 0 else [captions.CONTOURS]
+    pictures[0].append(tables.words(" ".join(filter(None, [*notes, text.convention([panel])])), "caption"))
+    return [layout.Columns(pictures, [half] * len(pictures), 2 * mm)]
+
+
+def _bars(record: StudyRecord, width: float) -> list[Flowable]:
+    if record.prediction is None or not record.prediction.probabilities:
+        return []
+    bars = charts.ClassBars(record.prediction, width)
+    heading = "Probability of every class" if not bars.left_out else "Probability of the leading classes"
+    note = "Tick: threshold. Bold: concluded."
+    if bars.left_out:
+        note += f" {text.counted(bars.left_out, 'further class', 'further classes')}: see the table of classes."
+    return [Heading(heading, level=1), bars, tables.words(note, "caption")]
+
+
+def _sentence(record: StudyRecord) -> list[Flowable]:
+    if not record.explanations:
+        return []
+    words = text.map_sentence(record.explanations[0])
+    return [Heading("Where the evidence lies", level=1), tables.words(words, "body")]
+
+
+def _brief(record: StudyRecord, width: float) -> list[Flowable]:
+    image = record.image
+    if image is None:
+        return []
+    voxels = numbers.sizes(image.input_shape, text.elements(image.input_shape))
+    kind = image.modality or text.file_format(image.format)
+    rows = [
+        ("Image", f"{kind}, {numbers.sizes(image.shape, text.elements(image.shape))}, in {image.unit}"),
+        ("Spacing", numbers.sizes(image.spacing_mm)),
+        ("Model input", f"{voxels}, {numbers.sizes(image.input_spacing_mm)}"),
+        ("Files", text.dispositions(record.files)),
+    ]
+    return [Heading("What went in", level=1), tables.pairs(rows, (24, width / mm - 24))]

@@ -1,0 +1,120 @@
+"""Tables of the reports: rules above and below only, head repeated on each page, numbers on their decimal point."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from reportlab.lib.units import mm
+from reportlab.platypus import Flowable, LongTable, Paragraph
+
+from audit_pipeline.report import fonts, numbers, style
+from audit_pipeline.report.text import cut
+
+Cell: TypeAlias = "str | Flowable"
+LONGEST_CELL = 1200
+"""Characters of one cell; the record holds the rest. A row has to fit on a page."""
+
+CHARACTERS_PER_MM = 14
+"""Of column width: some 20 lines of table type."""
+
+
+class Decimal(Flowable):  # type: ignore[misc]
+    """A printed number whose decimal point stands `tail` points left of the right edge of its cell."""
+
+    def __init__(self, words: str, tail: float) -> None:
+        super().__init__()
+        self.words, self.tail = words, tail
+
+    def wrap(self, available_width: float, _available_height: float) -> tuple[float, float]:
+        """Return the width of the cell and the height of a line."""
+        self.width = available_width
+        return available_width, style.TABLE * 1.225
+
+    def draw(self) -> None:
+        """Draw the number."""
+        own = tail_of(self.words)
+        place = (self.width - self.tail + own, style.TABLE * 0.25)
+        fonts.draw(self.canv, place, self.words, style.TABLE, align="right", colour=style.INK)
+
+
+def tail_of(words: str) -> float:
+    """Return the width of a printed number from its decimal point on; 0 for whole numbers and words."""
+    point = words.find(".")
+    is_number = words.lstrip("\u2212<>\u2264\u2265 ")[:1].isdigit()
+    return fonts.width_of(words[point:], style.TABLE) if point >= 0 and is_number else 0.0
+
+
+def decimals(column: Sequence[str]) -> list[Cell]:
+    """Return the printed numbers of one column, right-aligned on their decimal point."""
+    tail = max((tail_of(words) for words in column), default=0.0)
+    return [Decimal(words, tail) for words in column]
+
+
+def words(content: str, name: str = "table", *, right: bool = False, limit: int = LONGEST_CELL) -> Paragraph:
+    """Return text from a record as a paragraph: cleaned, escaped, cut when it is longer than `limit` characters."""
+    font = style.paragraph_style(name).fontName
+    return Paragraph(fonts.markup(cut(content, limit), font), style.paragraph_style(name, right=right))
+
+
+def table(
+    head: Sequence[str], rows: Sequence[Sequence[Cell]], widths_mm: Sequence[float], numeric: Sequence[int] = ()
+) -> LongTable:
+    """Return a table.
+
+    Parameters
+    ----------
+    head : column titles; all empty leaves the head out
+    rows : texts (cleaned and escaped here) or flowables
+    widths_mm : column widths
+    numeric : columns whose head is right-aligned; strings in them are set on their decimal point
+    """
+    has_head = any(head)
+    aligned = {column: decimals([_printed(row[column]) for row in rows]) for column in numeric}
+    body = [
+        [
+            aligned[column][place] if column in aligned and isinstance(cell, str) else _set(cell, widths_mm[column])
+            for column, cell in enumerate(row)
+        ]
+        for place, row in enumerate(rows)
+    ]
+    heading = [[words(title, "head", right=column in numeric) for column, title in enumerate(head)]] if has_head else []
+    content = [*heading, *body]
+    fonts.register()
+    made = LongTable(
+        content, colWidths=[width * mm for width in widths_mm], repeatRows=int(has_head), hAlign="LEFT", splitInRow=0
+    )
+    made.setStyle(
+        [
+            ("FONTNAME", (0, 0), (-1, -1), fonts.REGULAR),
+            ("VALIGN", (0, 0), (-1, -1), "TOP"),
+            ("LEFTPADDING", (0, 0), (0, -1), 0),
+            ("LEFTPADDING", (1, 0), (-1, -1), 2),
+            ("RIGHTPADDING", (0, 0), (-1, -1), 2),
+            ("RIGHTPADDING", (-1, 0), (-1, -1), 0),
+            ("TOPPADDING", (0, 0), (-1, -1), 1.3),
+            ("BOTTOMPADDING", (0, 0), (-1, -1), 1.3),
+            ("LINEABOVE", (0, 0), (-1, 0), 0.4, style.RULE),
+            ("LINEBELOW", (0, "splitlast"), (-1, "splitlast"), 0.4, style.RULE),
+            ("LINEBELOW", (0, -1), (-1, -1), 0.4, style.RULE),
+            *(("LEFTPADDING", (column + 1, 0), (column + 1, -1), 7) for column in numeric if column + 1 < len(head)),
+        ]
+    )
+    made.spaceAfter = 3
+    return made
+
+
+def _printed(cell: Cell) -> str:
+    return cell if isinstance(cell, str) else ""
+
+
+def _set(cell: Cell, width_mm: float) -> Flowable:
+    """Return a text cut to what a quarter of a page holds in this column."""
+    if not isinstance(cell, str):
+        return cell
+    return words(cell or numbers.MISSING, limit=min(LONGEST_CELL, int(width_mm * CHARACTERS_PER_MM)))
+
+
+def pairs(rows: Sequence[tuple[str, str]], widths_mm: tuple[float, float]) -> LongTable:
+    """Return a two-column table of names and facts without a head."""
+    return table(("", ""), [(words(name, "head"), fact) for name, fact in rows], widths_mm)

@@ -1,0 +1,62 @@
+"""The fixed words of the reports: outcomes, states, families, methods, instructions."""
+
+from __future__ import annotations
+
+from audit_pipeline.records import Outcome, Status
+
+OUTCOME_WORDS = {
+    Outcome.PASS: "pass",
+    Outcome.NOTE: "note",
+    Outcome.FLAG: "flag",
+    Outcome.CRITICAL: "critical",
+    Outcome.NOT_EVALUABLE: "not evaluable",
+    Outcome.ERROR: "error",
+}
+STATUS_WORDS = {Status.AUDITED: "audited", Status.REFUSED: "refused", Status.FAILED: "failed"}
+PROFILE_WORDS = {"deidentified": "de-identified", "clinical": "CLINICAL: SHOWS IDENTITY"}
+PROVENANCE_WORDS = {
+    "std": "standard",
+    "lit": "published",
+    "sim": "simulated null",
+    "dom": "engineering judgement",
+    "cal": "calibrated here",
+}
+FAMILY_WORDS = {
+    "A": "A  Input and data integrity",
+    "B": "B  Out of distribution",
+    "C": "C  Prediction",
+    "D": "D  Explanation",
+    "E": "E  Cohort",
+    "F": "F  Process and record",
+}
+FORMAT_WORDS = {"dicom": "DICOM", "nifti": "NIfTI"}
+METHOD_WORDS = {"gradcam": "Grad-CAM", "hirescam": "HiResCAM", "gradcam++": "Grad-CAM++", "layercam": "Layer-CAM"}
+REVIEW_VERDICTS = ("agree", "agree, but the map is no evidence", "disagree", "cannot judge")
+AT_MOST, AT_LEAST = "\u2264", "\u2265"
+CAUTION = "for review, not for diagnosis"
+
+WORST_FIRST = (
+    Outcome.CRITICAL, Outcome.ERROR, Outcome.FLAG, Outcome.NOTE, Outcome.NOT_EVALUABLE, Outcome.PASS,
+)  # fmt: skip
+MATTERING = (Outcome.CRITICAL, Outcome.ERROR, Outcome.FLAG)
+
+WHAT_TO_DO = {
+    "load": "Correct or export the study again at its source, then start the run again: only this study is repeated.",
+    "prepare": "Compare the image with the input that the model card describes; correct the one that is wrong.",
+    "predict": "Check that the model fits this image; the other studies of the run are not affected.",
+    "explain": "Check the target layer of the model card; the prediction of this study was not judged.",
+}
+WHAT_TO_DO_ELSE = "Start the run again; if it fails in the same way, report the code and the message above."
+
+VERIFY = (
+    "Run \u201caudit-pipeline verify RUN\u201d: it recomputes every digest and the chain and names any difference.",
+    "Run \u201caudit-pipeline report RUN\u201d: the same records give the same report again, byte for byte.",
+    "Compare the digests above with those of the weights and the source files you hold (\u201csha256sum FILE\u201d).",
+)
+
+NO_MESSAGE = "No message was recorded."
+LIMITS = (
+    "A limit with a sign names the allowed side; without a sign the outcome does not tell it. "
+    "Standard: from a standard or physics. Published: from the literature. Simulated null: from simulated maps. "
+    "Engineering judgement: not calibrated. Calibrated here: from clean studies of this site."
+)

@@ -1,0 +1,62 @@
+"""A map on a coarse grid, read at any place of a finer index space: half-pixel linear, zero outside the grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy import ndimage
+
+from audit_pipeline.geometry import inverse
+from audit_pipeline.records import Floats, Matrix, sealed
+
+EDGE = 1e-6
+"""Tolerance in cells for a point on the very edge of the grid."""
+
+
+def sample_map(values: Floats, to_grid: Matrix, shape: Sequence[int]) -> Floats:
+    """Return the map on the points of another grid.
+
+    A cell covers -0.5 ... +0.5 around its index. Between cell centres the value is linear, in the outer half of an
+    edge cell it is that cell's value (what ``align_corners=False`` interpolation does), outside the grid exactly 0.
+
+    Parameters
+    ----------
+    values : (*grid) float32
+    to_grid : (n + 1, m + 1) float64, target index (m axes, 1) -> grid index (n axes, 1)
+    shape : the m sizes of the target
+
+    Returns
+    -------
+    (*shape) float32
+    """
+    axes = np.meshgrid(*(np.arange(size, dtype=np.float64) for size in shape), indexing="ij", sparse=True)
+    places = np.empty((values.ndim, *shape))
+    for axis in range(values.ndim):
+        places[axis] = to_grid[axis, -1]
+        for source, steps in enumerate(axes):
+            if to_grid[axis, source]:
+                places[axis] += to_grid[axis, source] * steps
+    sampled = ndimage.map_coordinates(values.astype(np.float64), places, order=1, mode="nearest")
+    outside = np.zeros(tuple(shape), dtype=bool)
+    for axis, size in enumerate(values.shape):
+        outside |= (places[axis] < -0.5 - EDGE) | (places[axis] > size - 0.5 + EDGE)
+    sampled[outside] = 0.0
+    return np.asarray(sampled, dtype=np.float32)
+
+
+def slice_maps(
+    grids: Mapping[str, tuple[Floats, Matrix]], to_source: Matrix, shape: Sequence[int]
+) -> dict[str, Floats]:
+    """Return each map on the pixels of a slice.
+
+    Parameters
+    ----------
+    grids : method -> (values (*grid), (n + 1, n + 1) grid index -> source index)
+    to_source : (n + 1, 3), display (row, column, 1) -> source index
+    shape : rows and columns of the slice
+    """
+    return {
+        method: sealed(sample_map(values, inverse(to_grid) @ to_source, shape))
+        for method, (values, to_grid) in grids.items()
+    }

@@ -1,0 +1,41 @@
+"""Shared by all tests: one torch thread per worker, a fixed site key, small images and networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from audit_pipeline.records import Image, sealed
+from audit_pipeline.store.pseudonym import ENVIRONMENT
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread_per_worker() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _site_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENVIRONMENT, "a site key for tests")
+
+
+@pytest.fixture
+def make_image():
+    """Return a factory of images whose values and geometry the test chooses."""
+
+    def make(values, affine=None, spacing_mm=None, **fields) -> Image:
+        array = np.ascontiguousarray(values, dtype=np.float32)
+        matrix = None if affine is None else np.asarray(affine, dtype=np.float64)
+        if spacing_mm is None:
+            known = None if matrix is None else np.linalg.norm(matrix[:3, :3], axis=0)
+            spacing_mm = tuple(None if known is None else float(known[axis]) for axis in range(array.ndim))
+        defaults = {"modality": "CT", "unit": "HU", "format": "dicom"}
+        return Image(values=sealed(array), affine=matrix, spacing_mm=spacing_mm, **(defaults | fields))
+
+    return make

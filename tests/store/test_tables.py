@@ -1,0 +1,81 @@
+"""Tables: rows equal the records, and reference tables are checked."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from audit_pipeline.errors import ConfigError
+from audit_pipeline.records import Status
+from audit_pipeline.store.tables import findings_bytes, read_reference, results_bytes
+from audit_pipeline.study_record import Failure, StudyRecord
+from tests.store.test_record_file import FULL, MODEL
+
+REFUSED = StudyRecord(
+    study="f" * 12,
+    status=Status.REFUSED,
+    model=MODEL,
+    error=Failure(code="PatientMixError", message="two", stage="load"),
+)
+
+
+def test_results_hold_a_row_per_class_and_one_for_a_refused_study():
+    rows = parquet.read_table(io.BytesIO(results_bytes([FULL, REFUSED]))).to_pylist()
+    assert rows[0]["study"] == FULL.study
+    assert rows[0]["class"] == "nodule"
+    assert rows[0]["probability"] == 1 / 3
+    assert rows[0]["predicted"] is False
+    assert rows[0]["verdict_prediction"] == "flag"
+    assert rows[1]["status"] == "refused"
+    assert rows[1]["error"] == "PatientMixError"
+    assert rows[1]["class"] is None
+
+
+def test_findings_hold_a_row_per_finding():
+    rows = parquet.read_table(io.BytesIO(findings_bytes([FULL, REFUSED]))).to_pylist()
+    assert len(rows) == 1
+    assert (rows[0]["study"], rows[0]["code"], rows[0]["outcome"], rows[0]["value"]) == (
+        FULL.study,
+        "C01",
+        "flag",
+        None,
+    )
+
+
+def test_tables_of_nothing_keep_their_columns_and_bytes_are_reproducible():
+    assert parquet.read_table(io.BytesIO(results_bytes([]))).num_rows == 0
+    assert results_bytes([FULL]) == results_bytes([FULL])
+
+
+def reference_file(place, **columns):
+    parquet.write_table(pa.table(columns), place)
+    return place
+
+
+def test_a_reference_is_read_with_its_digest(tmp_path):
+    place = reference_file(
+        tmp_path / "r.parquet", features=[[1.0, 2.0], [3.0, 4.0]], intensities=[[0.0, 1.0, 0.0, 1.0]] * 2
+    )
+    digest = hashlib.sha256(place.read_bytes()).hexdigest()
+    found = read_reference(place, digest)
+    np.testing.assert_array_equal(found.features, [[1, 2], [3, 4]])
+    assert found.intensities.shape == (2, 4)
+    assert found.digest == digest
+
+
+def test_a_wrong_reference_is_refused(tmp_path):
+    place = reference_file(tmp_path / "r.parquet", features=[[1.0]])
+    with pytest.raises(ConfigError, match="needs the list columns"):
+        read_reference(place)
+    with pytest.raises(ConfigError, match="the model card pins"):
+        read_reference(place, "0" * 64)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_reference(tmp_path / "gone.parquet")
+    (tmp_path / "bad.parquet").write_bytes(b"no")
+    with pytest.raises(ConfigError, match="needs the list columns"):
+        read_reference(tmp_path / "bad.parquet")
