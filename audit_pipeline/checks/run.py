@@ -49,7 +49,8 @@ def judge_each_map(
         alone = run_each(chosen, replace(evidence, explanations=(one,)), settings, level)
         outcomes = {finding.code: finding.outcome for finding in alone}
         if one.target == first:
-            outcomes |= {code: whole.get(code, found) for code, found in outcomes.items() if found is Outcome.NOT_EVALUABLE}
+            open_codes = [code for code, found in outcomes.items() if found is Outcome.NOT_EVALUABLE]
+            outcomes |= {code: whole[code] for code in open_codes if code in whole}
         judged[one.method, one.target] = outcomes
     return judged
 

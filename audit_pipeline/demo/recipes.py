@@ -38,7 +38,7 @@ RECIPES: dict[str, Recipe] = {
                 "orientation": "HPL",
                 "spacing_mm": [3.5, 3.0, 3.0],
                 "size": [80, 96, 112],
-                "intensity": {"window": {"center": -550, "width": 1300}},
+                "intensity": {"window": {"center": -350, "width": 1300}},
             },
             "network": {
                 "name": "densenet",
@@ -48,13 +48,13 @@ RECIPES: dict[str, Recipe] = {
             "allowed": {"modality": ["CT"], "body_part": ["CHEST"]},
         },
         crop=(24, 32, 32),
-        crop_steps=700,
+        crop_steps=2500,
         crop_pairs=12,
         crop_rate=3e-3,
         head_pairs=200,
-        tune_steps=150,
+        tune_steps=700,
         tune_pairs=2,
-        tune_rate=1e-4,
+        tune_rate=2e-4,
     ),
     "cxr_2d": Recipe(
         card={

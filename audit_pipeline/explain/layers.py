@@ -60,7 +60,11 @@ def candidates(model: nn.Module, images: Tensor) -> tuple[Candidate, ...]:
 
 
 def choose_layer(model: nn.Module, images: Tensor) -> str:
-    """Return the last convolutional stage: the outermost module that finishes last among those holding a convolution.
+    """Return the last convolutional stage, its normalisation and activation included.
+
+    That is the outermost module that finishes last among those holding a convolution, or the last module after it that
+    keeps the same channels and grid. After the activation, Grad-CAM and HiResCAM agree for networks that pool globally
+    and end in one linear layer; before it they do not, because the activation gates the gradient place by place.
 
     The choice is remembered per model and input shape, so a batch run pays for one trial pass.
 
@@ -72,13 +76,17 @@ def choose_layer(model: nn.Module, images: Tensor) -> str:
     known = _CHOSEN.setdefault(model, {})
     shape = tuple(images.shape[1:])
     if shape not in known:
-        usable = [one for one in candidates(model, images) if one.holds_convolution and one.calls == 1]
+        seen = [one for one in candidates(model, images) if one.calls == 1]
+        usable = [one for one in seen if one.holds_convolution]
         if not usable:
             raise LayerError(
                 "no layer with a convolution keeps a spatial output for this input; name a layer in explain.layer "
                 "or use a larger input"
             )
-        known[shape] = usable[-1].name
+        stage = usable[-1]
+        after = seen[seen.index(stage) :]
+        alike = [one for one in after if (one.channels, one.grid) == (stage.channels, stage.grid)]
+        known[shape] = alike[-1].name
     return known[shape]
 
 

@@ -77,7 +77,7 @@ def ct_files(
             dataset.RescaleIntercept = str(RESCALE_INTERCEPT_HU)
             dataset.RescaleSlope = "1"
             dataset.RescaleType = "HU"
-            dataset.WindowCenter, dataset.WindowWidth = "-550", "1300"
+            dataset.WindowCenter, dataset.WindowWidth = "-350", "1300"
         _set_pixels(dataset, values - RESCALE_INTERCEPT_HU, "MONOCHROME2")
         files.append(_bytes(dataset))
     return files

@@ -208,9 +208,9 @@ def test_results_hold_no_graph(make_net, make_batch):
 
 
 def test_the_automatic_layer_is_the_last_convolutional_stage(make_net, make_batch):
-    assert explain_batch(make_net(), make_batch()).layer == "stage"
+    assert explain_batch(make_net(), make_batch()).layer == "act"
     dense = DenseNet(spatial_dims=3, in_channels=1, out_channels=2, init_features=8, growth_rate=4, block_config=(2, 2))
-    assert explain_batch(dense, torch.randn(1, 1, 32, 32, 32)).layer == "features"
+    assert explain_batch(dense, torch.randn(1, 1, 32, 32, 32)).layer == "class_layers.relu"
     residual = resnet10(spatial_dims=2, n_input_channels=1, num_classes=2, widen_factor=0.25)
     assert explain_batch(residual, torch.randn(1, 1, 64, 64), layer="auto").layer == "layer4"
 

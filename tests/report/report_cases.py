@@ -240,7 +240,8 @@ def radiograph_panel(**changes):
     hot = 2.4 * np.exp(-(((rows - 60) / 30) ** 2 + ((columns - 112) / 30) ** 2)) - 0.2
     given = {
         "role": "image", "plane": "image", "axis": None, "index": None, "position_mm": None,
-        "anatomy": sealed(picture), "target": 0, "pixel_mm": (2.0, 2.0), "cell_mm": (28.6, 29.1), "letters": ("R", "L", "H", "F"),
+        "anatomy": sealed(picture), "target": 0, "pixel_mm": (2.0, 2.0),
+        "cell_mm": (28.6, 29.1), "letters": ("R", "L", "H", "F"),
         "maps": {"gradcam": sealed(hot.astype(np.float32)), "hirescam": sealed((0.8 * hot - 0.1).astype(np.float32)),
                  "layercam": sealed((1.3 * hot).astype(np.float32))},
         "peaks": {"gradcam": (60.0, 112.0), "hirescam": (60.0, 112.0)}, "to_source": np.eye(3),
