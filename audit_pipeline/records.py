@@ -249,7 +249,8 @@ class MapStatistics:
     """Of the raw signed map on the layer's grid; places are those of the cell with the highest value.
 
     peak_index : source voxel index of the centre of the peak cell, rounded; peak_position_mm : LPS+, None when the
-    image has no affine; centre_index : source index of the mass-weighted peak, None when nothing is positive.
+    image has no affine; centre_index : source index of the mass-weighted peak, None when nothing is positive;
+    mass_levels : map values whose super-level sets on the model input hold 50 % and 80 % of the positive mass.
     """
 
     min: float
@@ -260,6 +261,7 @@ class MapStatistics:
     peak_index: tuple[int, ...]
     peak_position_mm: tuple[float, float, float] | None
     centre_index: tuple[float, ...] | None
+    mass_levels: tuple[float, float] | None
     positive_share: float
 
 
@@ -311,6 +313,7 @@ class IntendedUse:
 class Reference:
     """Clean reference studies a model was characterised on: one row of features per study.
 
+    layer : module whose spatial means the features are; "" when the table does not say
     features : (R, C) float32; intensities : (R, 4) float32, the mean, standard deviation, minimum and maximum of the
     model input.
     """
@@ -318,6 +321,7 @@ class Reference:
     features: Floats
     intensities: Floats
     digest: str
+    layer: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -36,7 +36,8 @@ def confident_outlier(
     At least `least` reference studies are needed.
     """
     reference, features = evidence.reference, np.asarray(evidence.prediction.features, dtype=np.float64)
-    reason = _missing(reference, features, max(least, neighbours + 2))
+    layer = evidence.explanations[0].layer if evidence.explanations else ""
+    reason = _missing(reference, features, layer, max(least, neighbours + 2))
     if reference is None or reason:
         return not_evaluable(reason)
     distance, null = _distances(reference.features.astype(np.float64), features, neighbours)
@@ -58,7 +59,7 @@ def confident_outlier(
     return Result(outcome, text, value=distance, limit=limit, unit="standard deviations")
 
 
-def _missing(reference: Reference | None, features: Matrix, least: int) -> str:
+def _missing(reference: Reference | None, features: Matrix, layer: str, least: int) -> str:
     if reference is None:
         return "There are no reference studies to compare with."
     studies, channels = reference.features.shape
@@ -66,6 +67,8 @@ def _missing(reference: Reference | None, features: Matrix, least: int) -> str:
         return f"There are {studies} reference studies, and the comparison needs {least}."
     if features.size != channels:
         return f"The study has {features.size} features and the reference {channels}; they are of different layers."
+    if reference.layer and layer and reference.layer != layer:
+        return f"The features are those of layer {layer}, the reference holds those of {reference.layer}."
     if not (np.isfinite(features).all() and np.isfinite(reference.features).all()):
         return "A feature of the study or of the reference is not finite."
     return ""

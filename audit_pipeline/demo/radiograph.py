@@ -1,4 +1,4 @@
-"""Frontal chest radiographs of the phantoms: line integrals of attenuation on a detector, bright where dense."""
+"""Chest radiographs of the phantoms: the same patient, projected from back to front onto a flat detector."""
 
 from __future__ import annotations
 
@@ -8,29 +8,31 @@ import numpy as np
 from scipy import ndimage
 
 from audit_pipeline.demo.phantom import Phantom
+from audit_pipeline.geometry import spacing_of
 from audit_pipeline.records import Floats, Mask, sealed
 
-SIDE = 256
-PIXEL_MM = 1.3
-WATER_PER_MM = 0.018
-"""Linear attenuation of water at the effective energy of a chest radiograph (about 80 keV), per mm."""
+WATER_PER_MM = 0.0185
+"""Linear attenuation of water near 75 keV, the mean energy of a chest exposure (NIST XCOM: 0.185 per cm)."""
 
-PHOTONS = 6.0e4
-"""Photons per detector pixel without a patient; sets the quantum noise."""
+BONE_EXCESS = 1.25
+"""Calcium attenuates more than its HU at CT energies suggest."""
 
-STORED_PER_ATTENUATION = 820.0
-HIGHEST_STORED = 4095
+COLUMNS = 256
+STORED_MAX = 4095
+AIR_STORED = 150.0
+"""Stored value of unattenuated exposure: above zero, so that quantum noise in air is not cut off."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Radiograph:
-    """One PA radiograph: image left is the patient's right, the head is up.
+    """One synthetic frontal chest radiograph, posteroanterior.
 
     Attributes
     ----------
-    values : (H, W) float32, whole stored values 0 to 4095, proportional to the attenuation along the ray
-    spacing_mm : distance between rows and between columns, in the plane of the patient
-    mask : (H, W) bool, rays that pass through the nodule
+    values : (H, W) float32, whole stored values 0 to 4095, bright where dense (MONOCHROME2); rows toward the Feet,
+        columns toward the patient's Left, so the patient's right is on the left of the picture
+    spacing_mm : (row, column) distance between pixels in the plane of the patient
+    mask : (H, W) bool, the projected nodule
     label : whether there is a nodule
     """
 
@@ -41,27 +43,53 @@ class Radiograph:
 
 
 def radiograph(phantom: Phantom, seed: int) -> Radiograph:
-    """Return the radiograph of a phantom; the seed draws the noise."""
-    step, depth_mm, pixel = (float(np.abs(phantom.affine[world, axis])) for world, axis in ((2, 0), (1, 1), (0, 2)))
-    water = np.maximum(1 + phantom.values / np.float32(1000), np.float32(0))
-    attenuation = _on_detector(water.sum(axis=1) * (WATER_PER_MM * depth_mm), step, pixel, order=1)
-    shadow = _on_detector(np.asarray(phantom.nodule_mask.any(axis=1), dtype=np.float32), step, pixel, order=0)
-    random = np.random.default_rng([seed, 3])
-    noise = random.standard_normal(attenuation.shape) * np.sqrt(np.exp(np.minimum(attenuation, 12)) / PHOTONS)
-    seen = ndimage.gaussian_filter(attenuation, 0.6) + ndimage.gaussian_filter(noise, 0.5)
-    stored = np.clip(np.rint(seen * STORED_PER_ATTENUATION), 0, HIGHEST_STORED).astype(np.float32)
+    """Return the radiograph of a phantom; `seed` draws exposure, scatter and quantum noise.
+
+    The rays are parallel, the detector is logarithmic and as high as the phantom, so nothing is extrapolated.
+
+    References
+    ----------
+    Beer-Lambert law: the exposure behind the patient is ``exp(-sum(attenuation * path))`` of the exposure before.
+    """
+    random = np.random.default_rng([seed, 11])
+    step, deep, across = spacing_of(phantom.affine)
+    relative = np.maximum(1 + phantom.values / np.float32(1000), 0)
+    relative += np.float32(BONE_EXCESS - 1) * np.maximum(phantom.values - 150, 0) / 1000
+    lines = relative.sum(axis=1, dtype=np.float32)[::-1] * np.float32(deep * WATER_PER_MM)
+    pixel = round(float(random.uniform(1.25, 1.4)), 3)
+    shape = (int(lines.shape[0] * step / pixel), COLUMNS)
+    optical = np.maximum(_onto_detector(lines, (step, across), pixel, shape, order=3), 0)
+    shadow = np.asarray(phantom.nodule_mask.any(axis=1))[::-1]
+    nodule = _onto_detector(shadow, (step, across), pixel, shape, order=1)
     return Radiograph(
-        values=sealed(stored),
-        spacing_mm=(PIXEL_MM, PIXEL_MM),
-        mask=sealed(shadow > 0.5),
+        values=sealed(_detected(optical, random)),
+        spacing_mm=(pixel, pixel),
+        mask=sealed(nodule >= 0.5),
         label=phantom.label,
     )
 
 
-def _on_detector(projection: Floats, step_mm: float, pixel_mm: float, *, order: int) -> Floats:
-    """Return a projection (slices toward the head, columns toward the left) on the detector, head up, centred."""
-    rows, columns = projection.shape
-    matrix = np.array([-PIXEL_MM / step_mm, PIXEL_MM / pixel_mm])
-    middle = np.array([(rows - 1) / 2, (columns - 1) / 2])
-    offset = middle - matrix * (SIDE - 1) / 2
-    return np.asarray(ndimage.affine_transform(projection, matrix, offset, (SIDE, SIDE), order=order, mode="nearest"))
+def _onto_detector(
+    lines: Floats | Mask, spacing_mm: tuple[float, float], pixel_mm: float, shape: tuple[int, int], *, order: int
+) -> Floats:
+    """Return the projection on a detector with the same centre; beyond the phantom is air."""
+    places = [
+        (np.arange(size) - (size - 1) / 2) * (pixel_mm / step) + (given - 1) / 2
+        for size, step, given in zip(shape, spacing_mm, lines.shape, strict=True)
+    ]
+    places[0] = np.clip(places[0], 0, lines.shape[0] - 1)
+    grid = np.meshgrid(*places, indexing="ij")
+    given = lines.astype(np.float32)
+    return np.asarray(ndimage.map_coordinates(given, grid, order=order, mode="constant"), dtype=np.float32)
+
+
+def _detected(optical: Floats, random: np.random.Generator) -> Floats:
+    """Return stored values of a logarithmic detector: scatter, unsharpness, quantum noise, 12 bits."""
+    primary = np.exp(-optical)
+    scatter = ndimage.gaussian_filter(primary, 18) * random.uniform(0.10, 0.25)
+    exposure = ndimage.gaussian_filter(primary + scatter, random.uniform(0.35, 0.6))
+    quanta = random.uniform(1.5e5, 4e5)
+    counts = np.maximum(random.normal(exposure * quanta, np.sqrt(exposure * quanta)), 1.0)
+    depth = -np.log(counts / (quanta * 1.18))
+    gain = random.uniform(620, 720)
+    return np.asarray(np.clip(np.rint(AIR_STORED + gain * depth), 0, STORED_MAX), dtype=np.float32)

@@ -3,7 +3,8 @@
 Each network first learns on small crops, half of them around a nodule, the other half at the same place of the same
 patient without it. Global average pooling makes the network independent of the crop's size; the linear head is then
 fitted to whole images, and the whole network is tuned on them, while evidence in the air around the body and at the
-rim of the image is penalised (right for the right reasons: Ross et al. 2017, arXiv:1703.03717). Seeds of training,
+rim of the image, and evidence for a nodule far from it, is penalised (right for the right reasons: Ross et al. 2017,
+arXiv:1703.03717). Seeds of training,
 tuning, calibration (the reference) and held-out evaluation are disjoint from each other and from the demo cohort.
 """
 
@@ -200,11 +201,12 @@ def _tune(
     mean = 0.0
     for step in range(recipe.tune_steps):
         chosen = random.integers(0, len(pairs), recipe.tune_pairs)
-        batch = np.stack([one.values for place in chosen for one in pairs[place]])
+        given = [one for place in chosen for one in pairs[place]]
+        batch = np.stack([one.values for one in given])
         shift = random.normal(0, 0.01, (len(batch), *[1] * (batch.ndim - 1))).astype(np.float32)
         inputs = torch.from_numpy(batch + shift)
         features.clear()
-        loss = _loss(network(inputs), labels) + PENALTY * _misplaced(features[0], inputs, _head(network).weight)
+        loss = _loss(network(inputs), labels) + PENALTY * _misplaced(features[0], inputs, _head(network).weight, given)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -215,14 +217,31 @@ def _tune(
     handle.remove()
 
 
-def _misplaced(features: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:
-    """Return the evidence, in logits, of cells that hold only air or lie at the rim of the image; mean of the batch."""
+def _misplaced(features: Tensor, inputs: Tensor, weight: Tensor, given: Sequence[Example]) -> Tensor:
+    """Return the evidence in logits that lies where it must not, mean of the batch.
+
+    That is all evidence of cells that hold only air or lie at the rim of the image, and, where there is a nodule, the
+    evidence for it in cells away from it.
+    """
     direction = weight[-1] - (weight[0] if len(weight) == 2 else 0)
     contributions = torch.einsum("c,nc...->n...", direction, features) / features[0, 0].numel()
     misplaced = functional.interpolate(inputs, size=tuple(features.shape[2:]), mode="area")[:, 0] < AIR_LEVEL
     for axis in range(1, misplaced.ndim):
         misplaced.index_fill_(axis, torch.tensor([0, misplaced.shape[axis] - 1]), value=True)
-    return contributions.abs().mul(misplaced).flatten(1).sum(1).mean()
+    elsewhere = torch.stack([_away(one, tuple(features.shape[2:])) for one in given])
+    wrong = contributions.abs() * misplaced + contributions.clamp(min=0) * elsewhere
+    return wrong.flatten(1).sum(1).mean()
+
+
+def _away(one: Example, grid: tuple[int, ...]) -> Tensor:
+    """Return the cells farther from the nodule than 1.5 cells along some axis; none without a nodule."""
+    far = torch.zeros(grid, dtype=torch.bool)
+    for axis, (cells, size) in enumerate(zip(grid, one.values.shape[1:], strict=True)):
+        if one.centre is not None:
+            place = (one.centre[axis] + 0.5) * cells / size - 0.5
+            apart = (torch.arange(cells) - place).abs() > 1.5
+            far |= apart.reshape([-1 if other == axis else 1 for other in range(len(grid))])
+    return far
 
 
 def _scores(network: nn.Module, given: Sequence[Example], card: ModelCard) -> Scores:
@@ -290,7 +309,8 @@ def _reference_bytes(network: nn.Module, given: Sequence[Example], card: ModelCa
         for name, table in (("features", features), ("intensities", intensities))
     }
     stream = io.BytesIO()
-    parquet.write_table(pa.table(columns), stream, compression="zstd")
+    layer = choose_layer(network, torch.from_numpy(given[0].values)[None])
+    parquet.write_table(pa.table(columns, metadata={"layer": layer}), stream, compression="zstd")
     return stream.getvalue()
 
 

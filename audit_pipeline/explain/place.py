@@ -12,6 +12,9 @@ from audit_pipeline.geometry import follow, half_pixel_map, index_map, inverse, 
 from audit_pipeline.records import Explanation, Floats, MapStatistics, Matrix, Prepared, sealed
 from audit_pipeline.resampling import sample_map
 
+CONTOUR_SHARES = (0.5, 0.8)
+"""Shares of the positive mass that the contours of a report enclose."""
+
 MAP_VOXELS = 2_000_000
 """Largest number of voxels of a map written for viewers; finer sources are decimated by whole factors."""
 
@@ -40,27 +43,33 @@ def place(
     to_source = prepared.to_source @ to_input
     affine = follow(source_affine, to_source)
     factors = np.diag(to_input)[:-1]
+    on_input = sample_map(values, inverse(to_input), input_shape)
     return Explanation(
         method=method,
         target=target,
         target_name=target_name,
         layer=layer,
         values=sealed(np.ascontiguousarray(values, dtype=np.float32)),
-        on_input=sealed(sample_map(values, inverse(to_input), input_shape)),
+        on_input=sealed(on_input),
         to_source=sealed(to_source),
         affine=None if affine is None else sealed(affine),
         cell_mm=tuple(
             None if spacing is None else float(factor * spacing)
             for factor, spacing in zip(factors, prepared.spacing_mm, strict=True)
         ),
-        statistics=statistics(values, to_source, source_affine),
+        statistics=statistics(values, on_input, to_source, source_affine),
         signal_floor=signal_floor,
         caution=EXPLAINERS[method].caution,
     )
 
 
-def statistics(values: Floats, to_source: Matrix, source_affine: Matrix | None) -> MapStatistics:
-    """Return the numbers of a raw map and the place of its peak; ties go to the first cell in array order."""
+def statistics(values: Floats, on_input: Floats, to_source: Matrix, source_affine: Matrix | None) -> MapStatistics:
+    """Return the numbers of a raw map and the place of its peak; ties go to the first cell in array order.
+
+    Parameters
+    ----------
+    values : (*grid) the raw map; on_input : (*S) the same on the model input, for the levels that enclose its mass
+    """
     cell = np.unravel_index(int(np.argmax(values)), values.shape)
     peak = transform_points(to_source, np.array(cell, dtype=np.float64))
     centre = peak_centre(values)
@@ -77,8 +86,19 @@ def statistics(values: Floats, to_source: Matrix, source_affine: Matrix | None) 
         peak_index=tuple(int(part) for part in np.rint(peak)),
         peak_position_mm=position,
         centre_index=None if centre is None else tuple(float(part) for part in transform_points(to_source, centre)),
+        mass_levels=mass_levels(on_input),
         positive_share=float((values > 0).mean()),
     )
+
+
+def mass_levels(on_input: Floats) -> tuple[float, float] | None:
+    """Return the levels whose super-level sets hold 50 % and 80 % of the positive mass; None when there is none."""
+    positive = np.sort(on_input[on_input > 0].astype(np.float64))[::-1]
+    if positive.size == 0:
+        return None
+    mass = np.cumsum(positive)
+    half, most = (float(positive[int(np.searchsorted(mass, share * mass[-1]))]) for share in CONTOUR_SHARES)
+    return half, most
 
 
 def peak_centre(values: Floats) -> Matrix | None:

@@ -98,6 +98,8 @@ def _table_bytes(rows: list[dict[str, object]], schema: pa.Schema) -> bytes:
 def read_reference(path: Path, pinned: str | None = None) -> Reference:
     """Return the reference studies in a Parquet file with the columns ``features`` and ``intensities``.
 
+    The metadata of its schema may name the ``layer`` whose spatial means the features are.
+
     Raises
     ------
     ConfigError
@@ -113,8 +115,9 @@ def read_reference(path: Path, pinned: str | None = None) -> Reference:
     try:
         table = parquet.read_table(io.BytesIO(content))
         columns = [np.asarray(table[name].to_pylist(), dtype=np.float32) for name in ("features", "intensities")]
+        layer = (table.schema.metadata or {}).get(b"layer", b"").decode()
     except (pa.ArrowException, KeyError, ValueError) as error:
         raise ConfigError(
             f"the reference table {path.name} needs the list columns features and intensities; make it with calibrate"
         ) from error
-    return Reference(features=sealed(columns[0]), intensities=sealed(columns[1]), digest=digest)
+    return Reference(features=sealed(columns[0]), intensities=sealed(columns[1]), digest=digest, layer=layer)

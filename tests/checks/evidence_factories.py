@@ -27,6 +27,7 @@ STATISTICS = MapStatistics(
     peak_index=(0, 0),
     peak_position_mm=None,
     centre_index=None,
+    mass_levels=None,
     positive_share=1.0,
 )
 

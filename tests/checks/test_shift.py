@@ -1,8 +1,10 @@
 """Distance to the reference studies."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from evidence_factories import make_evidence, make_prediction, make_prepared
+from evidence_factories import make_evidence, make_explanation, make_prediction, make_prepared
 
 from audit_pipeline.checks.shift import confidence_of, confident_outlier
 from audit_pipeline.records import Outcome, Reference, Task, sealed
@@ -109,3 +111,13 @@ def test_both_ends_of_a_single_sigmoid_are_confident_but_not_an_absent_label():
     assert confidence_of(make_prediction((0.01,), task=Task.BINARY)) == pytest.approx(0.99)
     assert confidence_of(make_prediction((0.01, 0.3), task=Task.MULTILABEL)) == pytest.approx(0.3)
     assert confidence_of(make_prediction((0.2, 0.8))) == pytest.approx(0.8)
+
+
+def test_features_of_another_layer_are_not_compared():
+    known = replace(reference(), layer="elsewhere")
+    evidence = make_evidence(
+        make_explanation(np.ones((4, 4))), prediction=make_prediction((0.9, 0.1), features=np.zeros(8)), reference=known
+    )
+    finding = confident_outlier(evidence)
+    assert finding.outcome is Outcome.NOT_EVALUABLE
+    assert "the reference holds those of elsewhere" in finding.message

@@ -7,7 +7,7 @@ import pytest
 
 from audit_pipeline.card import read_card
 from audit_pipeline.explain import place as placing
-from audit_pipeline.explain.place import on_source, peak_centre, place, statistics
+from audit_pipeline.explain.place import mass_levels, on_source, peak_centre, place, statistics
 from audit_pipeline.geometry import transform_points
 from audit_pipeline.prepare import prepare
 
@@ -89,11 +89,17 @@ def test_a_radiograph_without_position_has_voxels_but_no_millimetres(make_image)
 
 def test_statistics_are_those_of_the_raw_signed_map():
     values = np.array([[-4.0, 1.0], [2.0, 3.0]], np.float32)
-    found = statistics(values, np.eye(3), None)
+    found = statistics(values, values, np.eye(3), None)
     assert (found.min, found.max, found.mean, found.peak_value) == (-4, 3, 0.5, 3)
     assert found.std == pytest.approx(values.std())
     assert found.positive_share == 0.75
     assert found.peak_index == (1, 1)
+
+
+def test_mass_levels_enclose_half_and_four_fifths_of_the_positive_mass_with_the_fewest_voxels():
+    values = np.array([-3.0, 0.0, 1.0, 1.0, 2.0, 6.0], np.float32)
+    assert mass_levels(values) == (6.0, 2.0)
+    assert mass_levels(-np.ones(3, np.float32)) is None
 
 
 def test_the_mass_weighted_peak_lies_between_equal_neighbours_and_ignores_other_islands():

@@ -12,7 +12,8 @@ from audit_pipeline.records import Explanation, MapStatistics, sealed
 
 
 def explanation(values, to_source, centre, *, method="gradcam", target=1):
-    numbers = {"min": 0.0, "max": 1.0, "mean": 0.0, "std": 0.0, "peak_value": 1.0, "positive_share": 0.1}
+    numbers = {"min": 0.0, "max": 1.0, "mean": 0.0, "std": 0.0, "peak_value": 1.0}
+    numbers |= {"positive_share": 0.1, "mass_levels": None}
     places = {"peak_index": tuple(round(part) for part in centre or (0, 0, 0)), "peak_position_mm": None}
     return Explanation(
         method=method, target=target, target_name="nodule", layer="stage", values=sealed(values.astype(np.float32)),

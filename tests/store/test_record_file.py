@@ -66,6 +66,7 @@ FULL = StudyRecord(
                 peak_index=(1, 2, 3),
                 peak_position_mm=(1.0, 2.0, 3.0),
                 centre_index=None,
+                mass_levels=(1.5, 0.5),
                 positive_share=0.5,
             ),
             map="maps/gradcam-nodule.nii.gz",
