@@ -31,7 +31,7 @@ from audit_pipeline.records import (
     Reference,
     Status,
 )
-from audit_pipeline.report import ReportContext, render_study
+from audit_pipeline.report import ReportContext, overlay_pictures, render_study
 from audit_pipeline.store.figures import figures_bytes
 from audit_pipeline.study_record import Failure, ModelFacts, StudyRecord
 
@@ -202,7 +202,7 @@ def _in_code_order(delivery: Delivery, image: Image, found: Sequence[Finding]) -
 def render(
     record: StudyRecord, shown: Sequence[Panel], context: ReportContext, sampled: frozenset[str]
 ) -> Mapping[str, bytes]:
-    """Return the report of a study, when ``report.pdf`` asks for one.
+    """Return the report of a study with its overlays, when ``report.pdf`` asks for them.
 
     Parameters
     ----------
@@ -212,7 +212,7 @@ def render(
     raised = record.verdict is None or any(one.outcome in RAISED for one in record.findings)
     is_sampled = wanted.startswith("sample:") and record.study in sampled
     if wanted == "all" or (wanted == "flagged" and raised) or is_sampled:
-        return {"report.pdf": render_study(record, shown, context)}
+        return {"report.pdf": render_study(record, shown, context), **overlay_pictures(record, shown, context)}
     return {}
 
 

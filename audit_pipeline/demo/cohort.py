@@ -59,7 +59,7 @@ def write_dx_cohort(folder: Path, seed: int = 0) -> None:
         photometric = "MONOCHROME1" if fault == "inverted" else "MONOCHROME2"
         name = f"radiograph-{number:03d}"
         content = dx_file(values, seen.spacing_mm, _identity("DX", number), photometric=photometric)
-        _write(folder / name / "image.dcm", content)
+        _write(folder / f"{name}.dcm", content)
         labels.append(Label(name, "nodule" if made.label else "clear", fault))
     _write_labels(folder, labels)
 

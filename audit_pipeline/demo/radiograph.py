@@ -17,6 +17,9 @@ WATER_PER_MM = 0.0185
 BONE_EXCESS = 1.25
 """Calcium attenuates more than its HU at CT energies suggest."""
 
+CALCIFICATION_HU = 1000.0
+"""Added to the nodule in the projection: a soft one of 6 mm would hide behind ribs and vessels."""
+
 COLUMNS = 256
 STORED_MAX = 4095
 AIR_STORED = 150.0
@@ -43,7 +46,7 @@ class Radiograph:
 
 
 def radiograph(phantom: Phantom, seed: int) -> Radiograph:
-    """Return the radiograph of a phantom; `seed` draws exposure, scatter and quantum noise.
+    """Return the radiograph of a phantom, its nodule calcified; `seed` draws exposure, scatter and quantum noise.
 
     The rays are parallel, the detector is logarithmic and as high as the phantom, so nothing is extrapolated.
 
@@ -53,8 +56,9 @@ def radiograph(phantom: Phantom, seed: int) -> Radiograph:
     """
     random = np.random.default_rng([seed, 11])
     step, deep, across = spacing_of(phantom.affine)
-    relative = np.maximum(1 + phantom.values / np.float32(1000), 0)
-    relative += np.float32(BONE_EXCESS - 1) * np.maximum(phantom.values - 150, 0) / 1000
+    values = phantom.values + np.float32(CALCIFICATION_HU) * phantom.nodule_mask
+    relative = np.maximum(1 + values / np.float32(1000), 0)
+    relative += np.float32(BONE_EXCESS - 1) * np.maximum(values - 150, 0) / 1000
     lines = relative.sum(axis=1, dtype=np.float32)[::-1] * np.float32(deep * WATER_PER_MM)
     pixel = round(float(random.uniform(1.25, 1.4)), 3)
     shape = (int(lines.shape[0] * step / pixel), COLUMNS)

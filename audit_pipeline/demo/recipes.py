@@ -11,7 +11,7 @@ class Recipe:
     """A model card without weights, and the course of training.
 
     crop : size of a crop on the prepared grid; crop_pairs, tune_pairs : twins per step; head_pairs : twins the head is
-    fitted to
+    fitted to; penalty : weight of misplaced evidence, in logits, beside the loss
     """
 
     card: dict[str, Any]
@@ -23,6 +23,7 @@ class Recipe:
     tune_steps: int
     tune_pairs: int
     tune_rate: float
+    penalty: float
 
 
 RECIPES: dict[str, Recipe] = {
@@ -55,6 +56,7 @@ RECIPES: dict[str, Recipe] = {
         tune_steps=700,
         tune_pairs=2,
         tune_rate=2e-4,
+        penalty=0.5,
     ),
     "cxr_2d": Recipe(
         card={
@@ -73,16 +75,19 @@ RECIPES: dict[str, Recipe] = {
                 "name": "densenet",
                 "args": {"init_features": 16, "growth_rate": 12, "block_config": [3, 4, 4]},
             },
-            "intended_use": "Demonstration on phantom radiographs: is there a nodule of 6 to 20 mm? Not for diagnosis.",
+            "intended_use": (
+                "Demonstration on phantom radiographs: is there a calcified nodule of 6 to 20 mm? Not for diagnosis."
+            ),
             "allowed": {"modality": ["CR", "DX"], "body_part": ["CHEST"], "view": ["PA", "AP"]},
         },
         crop=(64, 64),
-        crop_steps=1500,
+        crop_steps=3000,
         crop_pairs=16,
         crop_rate=3e-3,
         head_pairs=400,
-        tune_steps=400,
+        tune_steps=900,
         tune_pairs=8,
-        tune_rate=2e-4,
+        tune_rate=3e-4,
+        penalty=0.1,
     ),
 }

@@ -4,7 +4,7 @@ Each network first learns on small crops, half of them around a nodule, the othe
 patient without it. Global average pooling makes the network independent of the crop's size; the linear head is then
 fitted to whole images, and the whole network is tuned on them, while evidence in the air around the body and at the
 rim of the image, and evidence for a nodule far from it, is penalised (right for the right reasons: Ross et al. 2017,
-arXiv:1703.03717). Seeds of training,
+arXiv:1703.03717). The head is then calibrated. Seeds of training,
 tuning, calibration (the reference) and held-out evaluation are disjoint from each other and from the demo cohort.
 """
 
@@ -41,7 +41,6 @@ TUNING = range(20_000, 20_200)
 REFERENCE = range(30_000, 30_240)
 HELD_OUT = range(40_000, 40_240)
 SEED = 20261122
-PENALTY = 0.5
 AIR_LEVEL = 0.04
 """Model input of air, which the intensity windows map to 0, with its noise."""
 
@@ -71,8 +70,7 @@ def main() -> None:
 def train(name: str, recipe: Recipe, output: Path) -> None:
     """Train one classifier and write its files."""
     start = time.perf_counter()
-    pinned = {"weights": {"path": f"{name}.safetensors", "sha256": "0" * 64}}
-    card = read_card({**recipe.card, **pinned})
+    card = _unpinned(name, recipe)
     random = np.random.default_rng(SEED)
     _say(start, f"{name}: making {2 * len(TRAINING)} training phantoms")
     pairs = list(zip(examples(TRAINING, card, nodule=True), examples(TRAINING, card, nodule=False), strict=True))
@@ -83,14 +81,26 @@ def train(name: str, recipe: Recipe, output: Path) -> None:
     _fit_head(network, pairs[: recipe.head_pairs], card)
     _tune(network, pairs, recipe, random, start)
     del pairs
+    finish(name, recipe, network, output, start)
+
+
+def finish(name: str, recipe: Recipe, network: nn.Module, output: Path, start: float) -> None:
+    """Calibrate a trained network on the tuning phantoms, measure it on held-out ones, and write its files."""
+    card = _unpinned(name, recipe)
     network.eval()
-    threshold = _threshold(_scores(network, examples(TUNING, card), card))
-    reference = examples(REFERENCE, card, nodule=None)
-    held_out = _scores(network, examples(HELD_OUT, card), card)
-    facts = _facts(held_out, threshold, card)
+    tuning_examples = examples(TUNING, card)
+    _calibrate(network, _scores(network, tuning_examples, card))
+    threshold = _threshold(_scores(network, tuning_examples, card))
+    facts = _facts(_scores(network, examples(HELD_OUT, card), card), threshold, card)
     facts["minutes"] = round((time.perf_counter() - start) / 60, 1)
-    _write(name, recipe, network, threshold, facts, _reference_bytes(network, reference, card), output)
+    reference = _reference_bytes(network, examples(REFERENCE, card), card)
+    _write(name, recipe, network, threshold, facts, reference, output)
     _say(start, yaml.safe_dump(facts, sort_keys=False))
+
+
+def _unpinned(name: str, recipe: Recipe) -> ModelCard:
+    """Return the card of a network whose weights do not exist yet."""
+    return read_card({**recipe.card, "weights": {"path": f"{name}.safetensors", "sha256": "0" * 64}})
 
 
 def _say(start: float, sentence: str) -> None:
@@ -206,7 +216,9 @@ def _tune(
         shift = random.normal(0, 0.01, (len(batch), *[1] * (batch.ndim - 1))).astype(np.float32)
         inputs = torch.from_numpy(batch + shift)
         features.clear()
-        loss = _loss(network(inputs), labels) + PENALTY * _misplaced(features[0], inputs, _head(network).weight, given)
+        loss = _loss(network(inputs), labels) + recipe.penalty * _misplaced(
+            features[0], inputs, _head(network).weight, given
+        )
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -260,6 +272,33 @@ def _scores(network: nn.Module, given: Sequence[Example], card: ModelCard) -> Sc
             distances.append(float(np.abs(np.array(peak) - place).max()))
     labels = torch.tensor([one.label for one in given])
     return Scores(torch.cat(logits), labels, torch.cat(features), distances)
+
+
+def _calibrate(network: nn.Module, tuning: Scores) -> None:
+    """Scale and shift the head so that its probabilities fit the tuning phantoms.
+
+    References
+    ----------
+    Platt 1999, Probabilistic outputs for support vector machines: a logistic regression on the score, with targets
+    (P + 1) / (P + 2) and 1 / (N + 2) for P positives and N negatives.
+    """
+    positives, negatives = int(tuning.labels.sum()), int((~tuning.labels).sum())
+    targets = torch.where(tuning.labels, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    scale, shift = torch.ones(1, requires_grad=True), torch.zeros(1, requires_grad=True)
+    optimiser = torch.optim.LBFGS([scale, shift], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        loss = functional.binary_cross_entropy_with_logits(scale * tuning.logits + shift, targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    head = _head(network)
+    signs = torch.tensor([1.0]) if head.out_features == 1 else torch.tensor([-0.5, 0.5])
+    with torch.no_grad():
+        head.weight.mul_(scale)
+        head.bias.mul_(scale).add_(signs * shift)
 
 
 def _threshold(tuning: Scores) -> float:

@@ -24,6 +24,8 @@ from audit_pipeline.study_record import StudyRecord
 
 COHORT_SCHEMA = "audit-pipeline/cohort/1"
 RUN_DIGITS = 12
+MOST_THUMBNAILS = 200
+"""Pictures in the audit report, for the worst studies; their slices are held in memory at once."""
 
 OnProgress = Callable[[int, int, str], None]
 """Called with the studies done, the studies to do, and a sentence about the last one."""
@@ -93,9 +95,9 @@ def sampled_keys(keys: Sequence[str], config: AuditConfig) -> frozenset[str]:
     return frozenset(sorted(keys, key=lambda key: sha256(key.encode()))[:count])
 
 
-def _panels(folder: RunFolder, record: StudyRecord) -> tuple[Panel, ...]:
+def _panels(folder: RunFolder, record: StudyRecord, *, most: int | None = None) -> tuple[Panel, ...]:
     place = folder.study(record.study) / "figures.npz"
-    return read_figures(place) if record.status is Status.AUDITED else ()
+    return read_figures(place, most=most) if record.status is Status.AUDITED else ()
 
 
 def close(folder: RunFolder, context: ReportContext, *, excluded: int) -> AuditResult:
@@ -107,7 +109,7 @@ def close(folder: RunFolder, context: ReportContext, *, excluded: int) -> AuditR
     folder.write("findings.parquet", findings_bytes(records))
     summary = {**asdict(summarise(records)), "counts": counts}
     folder.write_json("cohort.json", {"schema": COHORT_SCHEMA, **summary, "worst_first": [r.study for r in records]})
-    thumbnails = {record.study: panels[0] for record in records if (panels := _panels(folder, record))}
+    thumbnails = {one.study: panel for one in records[:MOST_THUMBNAILS] for panel in _panels(folder, one, most=1)}
     folder.write("report.pdf", render_audit(records, summary, thumbnails, context))
     facts = {**folder.run(), "counts": counts, "end": datetime.now(UTC).isoformat(timespec="seconds")}
     folder.write_json("run.json", facts)

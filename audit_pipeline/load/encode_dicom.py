@@ -156,8 +156,9 @@ def _set_pixels(dataset: FileDataset, stored: Floats, photometric: str) -> None:
 
 
 def _decimals(numbers: object) -> list[str]:
-    """Return decimal strings of at most 16 characters (PS3.5, 6.2, VR DS)."""
-    return [f"{float(number):.10g}"[:16] for number in np.asarray(numbers, dtype=np.float64)]
+    """Return decimal strings of at most 16 characters (PS3.5, 6.2, VR DS); below 1e-20 a number is written as 0."""
+    # ten digits fit as long as the exponent has two
+    return [f"{round(float(number), 20):.10g}" for number in np.asarray(numbers, dtype=np.float64)]
 
 
 def _bytes(dataset: FileDataset) -> bytes:

@@ -2,6 +2,7 @@
 
 from audit_pipeline.report.audit_pdf import render_audit
 from audit_pipeline.report.context import ReportContext
+from audit_pipeline.report.pictures import overlay_pictures
 from audit_pipeline.report.study_pdf import render_study
 
-__all__ = ["ReportContext", "render_audit", "render_study"]
+__all__ = ["ReportContext", "overlay_pictures", "render_audit", "render_study"]

@@ -28,9 +28,9 @@ from audit_pipeline.study_record import StudyRecord
 
 Summary = Mapping[str, Any]
 
-THUMBNAIL_MM, MOST_WORST = 17.0, 3
+THUMBNAIL_MM, MOST_WORST = 10.5, 3
 COHORT_HEAD = ("Map", "Study", "Status", "Label", "Predicted class, probability", "Prediction", "Explanation", "Raised")
-COHORT_MM = (19.0, 24.0, 15.0, 20.0, 34.0, 22.0, 22.0, 22.0)
+COHORT_MM = (13.0, 23.0, 14.0, 20.0, 36.0, 23.0, 23.0, 26.0)
 
 
 def render_audit(
@@ -136,7 +136,7 @@ def _performance(summary: Summary) -> list[Flowable]:
         ]
         for row in rows
     ]
-    widths = (32.0, 14.0, 14.0, 36.0, 16.0, 33.0, 33.0)
+    widths = (27.0, 13.0, 13.0, 47.0, 16.0, 31.0, 31.0)
     table = tables.table(head, content, widths, numeric=(1, 2, 4))
     methods = sorted({str(row["auroc_method"]) for row in rows if row.get("auroc_method")})
     note = audit_text.performance_note(summary.get("confidence"), methods, int(summary.get("unknown_labels") or 0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from audit_pipeline.records import Panel
 from audit_pipeline.report import numbers, text
 from audit_pipeline.report.evidence import Shown
@@ -9,9 +11,14 @@ from audit_pipeline.report.evidence import Shown
 
 def place(shown: Shown, panel: Panel) -> str:
     """Return plane, slice, position and window."""
+    return f"{text.capital(text.slice_place(panel))}. {window(shown)}"
+
+
+def window(shown: Shown) -> str:
+    """Return the window, which is the same for every slice of the study."""
     look = shown.look
     unit = "" if look.unit == "stored value" else text.cut(look.unit, text.LONGEST_NAME)
-    return f"{text.capital(text.slice_place(panel))}. Window {text.window(look.window, unit)}."
+    return f"Window {text.window(look.window, unit)}."
 
 
 def peak(shown: Shown, panel: Panel, method: str) -> str:
@@ -39,4 +46,28 @@ def colour_bar(shown: Shown, panel: Panel, method: str) -> str:
     return f"Logit units, {text.method(method)} for {shown.target_name(panel)}"
 
 
-CONTOURS = "Lines hold 50 % (solid) and 80 % (dashed) of the positive evidence in the slice."
+def grid(shown: Shown, panel: Panel, methods: Sequence[str]) -> str:
+    """Return the heading over the planes of one target."""
+    names = text.listed([text.capital(text.method(one)) for one in methods]) if methods else "No map"
+    return f"{names} for {shown.target_name(panel)}"
+
+
+def evident_slices(shown: Shown, panels: Sequence[Panel], methods: Sequence[str]) -> str:
+    """Return the heading over the slices with the most evidence."""
+    what = "The slice" if len(panels) == 1 else f"The {len(panels)} slices"
+    name = text.method(methods[0]) if methods else "no map"
+    return f"{what} with the most evidence, {name} for {shown.target_name(panels[0])}"
+
+
+def slices_above(count: int) -> str:
+    """Return the sentence when the planes already show the slices with the most evidence.
+
+    >>> slices_above(1), slices_above(2)
+    ('The slice with the most evidence is shown above.', 'The 2 slices with the most evidence are shown above.')
+    """
+    if count == 1:
+        return "The slice with the most evidence is shown above."
+    return f"The {count} slices with the most evidence are shown above."
+
+
+CONTOURS = "Lines hold 50 % (solid) and 80 % (dashed) of the positive evidence of the whole map."

@@ -61,15 +61,17 @@ class Shown:
         return sorted(panel.maps, key=lambda name: recorded.index(name) if name in recorded else len(recorded))
 
     def layer(self, panel: Panel, method: str) -> Layer:
-        """Return how the map of `method` is laid over `panel`: the whole map's maximum gets the last colour."""
+        """Return how the map of `method` is laid over `panel`: colours and contours are those of the whole map."""
         facts = self.facts(panel, method)
         if facts is None:
             return Layer(method=method, scale_max=_largest(panel, method))
+        rejection, largest = text.rejection(facts), facts.statistics.max
         return Layer(
             method=method,
-            scale_max=facts.statistics.max,
-            rejection=text.rejection(facts),
+            scale_max=largest,
+            rejection=rejection,
             cell_mm=panel.cell_mm,
+            contours=None if rejection or largest <= 0 else facts.statistics.mass_levels,
         )
 
     def target_name(self, panel: Panel) -> str:

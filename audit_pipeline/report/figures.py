@@ -24,7 +24,8 @@ EDGE = 3.4 * mm
 STRIP = 3.6 * mm
 LARGEST_CELL = 10 * mm
 SCALE_BARS_MM = (50, 20, 10, 5, 2, 1)
-CONTOUR_SHARES = (0.5, 0.8)
+CONTOUR_DASHES = (None, (3, 2))
+"""Solid around 50 %, dashed around 80 % of the evidence of the whole map."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,13 +43,15 @@ class Layer:
     """The map laid over a slice.
 
     scale_max : map value with the last colour; rejection : words over a map that failed its tests, "" for none;
-    cell_mm : (row, column) size of a cell of the map's grid in the slice, None where it is not known
+    cell_mm : (row, column) size of a cell of the map's grid in the slice, None where it is not known;
+    contours : map values of the solid and the dashed line, None for no lines
     """
 
     method: str
     scale_max: float
     rejection: str = ""
     cell_mm: tuple[float, float] | None = None
+    contours: tuple[float, float] | None = None
 
 
 def extent(panel: Panel) -> tuple[float, float]:
@@ -174,17 +177,14 @@ class Picture(Flowable):  # type: ignore[misc]
 
     def _draw_contours(self, layer: Layer) -> None:
         values = self.panel.maps[layer.method]
-        levels = overlay.mass_contours(values, CONTOUR_SHARES) if layer.scale_max > 0 else ()
-        for level, dash in zip(levels, (None, (3, 2)), strict=False):
-            if level is None:
-                continue
+        for level, dash in zip(layer.contours or (), CONTOUR_DASHES, strict=False):
             path = self.canv.beginPath()
             for line in overlay.contour_lines(values, level):
                 points = [self.place(row, column) for row, column in line]
                 path.moveTo(*points[0])
                 for point in points[1:]:
                     path.lineTo(*point)
-            _stroke_twice(self.canv, path, 0.7, dash)
+            _stroke_twice(self.canv, path, 0.5, dash)
 
     def _draw_peak(self, layer: Layer) -> None:
         peak = self.panel.peaks.get(layer.method)
@@ -264,7 +264,7 @@ def _stroke_twice(canvas: Any, path: Any, width: float, dash: tuple[float, float
     """Stroke white over a wider black line, so that it is seen on dark and on bright pixels."""
     canvas.setLineJoin(1)
     canvas.setDash(*(dash or ()))
-    for colour, line in ((style.BLACK, width + 0.7), (style.WHITE, width)):
+    for colour, line in ((style.BLACK, 2.1 * width), (style.WHITE, width)):
         canvas.setStrokeColor(colour)
         canvas.setLineWidth(line)
         canvas.drawPath(path, stroke=1, fill=0)

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from audit_pipeline.geometry import LPS_LETTERS
 
 MISSING = "\u2013"
+NEGLIGIBLE = 1e-9
+"""Printed as 0: smaller than any quantity of the reports, and of the size of rounding in float64 sums."""
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -15,14 +17,14 @@ def number(value: float | None, digits: int = 3) -> str:
 
     Examples
     --------
-    >>> number(0.123456), number(1234.56), number(2.0), number(None), number(1.2e-7)
-    ('0.123', '1235', '2', '\u2013', '1.2e\u22127')
+    >>> number(0.123456), number(1234.56), number(2.0), number(None), number(1.2e-7), number(1.6e-13)
+    ('0.123', '1235', '2', '\u2013', '1.2e\u22127', '0')
     """
     if value is None:
         return MISSING
     if not math.isfinite(value):
         return "not finite"
-    if value == 0:
+    if abs(value) < NEGLIGIBLE:
         return "0"
     if float(value).is_integer() and abs(value) < 1e6:
         return _signed(str(int(value)))

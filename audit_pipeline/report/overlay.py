@@ -6,7 +6,6 @@ of the coarse one: anatomy is resampled with a Lanczos kernel (area averages whe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 import cv2
@@ -131,29 +130,6 @@ def colour_strip(colour_map: str, opacity: float, shape: tuple[int, int] = (24, 
     anatomy = np.repeat(np.asarray([0.85, 0.2], dtype=np.float32), height // 2)[:, None].repeat(width, axis=1)
     values = np.tile(np.linspace(0, 1, width, dtype=np.float32), (anatomy.shape[0], 1))
     return overlay(anatomy, values, window=(0.0, 1.0), scale_max=1.0, colour_map=colour_map, opacity=opacity)
-
-
-def mass_contours(map_values: Floats, shares: Sequence[float] = (0.5, 0.8)) -> tuple[float | None, ...]:
-    """Return the levels whose super-level sets hold the given shares of the positive mass.
-
-    The set of pixels at or above a level is the smallest such set with at least that share.
-
-    Parameters
-    ----------
-    map_values : (h, w), signed; only positive values have mass
-    shares : each above 0 and at most 1
-
-    Returns
-    -------
-    A level per share; None where the map has no positive mass.
-    """
-    finite = np.asarray(map_values, dtype=np.float64)[np.isfinite(map_values)]
-    positive = np.sort(finite[finite > 0])[::-1]
-    if positive.size == 0:
-        return (None,) * len(shares)
-    mass = np.cumsum(positive)
-    places = [min(int(np.searchsorted(mass, share * mass[-1] * (1 - 1e-12))), positive.size - 1) for share in shares]
-    return tuple(float(positive[place]) for place in places)
 
 
 def contour_lines(map_values: Floats, level: float) -> list[NDArray[np.float64]]:

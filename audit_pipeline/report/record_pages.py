@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from reportlab.lib.units import mm
-from reportlab.platypus import Flowable, PageBreak, Paragraph, Spacer
+from reportlab.platypus import CondPageBreak, Flowable, Paragraph
 
-from audit_pipeline.records import Finding, Scalar
-from audit_pipeline.report import fonts, marks, numbers, style, tables, text, vocabulary
+from audit_pipeline.records import Finding
+from audit_pipeline.report import fonts, input_facts, layout, marks, numbers, style, tables, text, vocabulary
 from audit_pipeline.report.context import ReportContext
 from audit_pipeline.report.document import Heading
 from audit_pipeline.report.evidence import Shown
 from audit_pipeline.study_record import ExplanationFacts, ImageFacts, PredictionFacts, StudyRecord
 
 CHECK_HEAD = ("Outcome", "Code", "Check and finding", "Value", "Limit", "Unit", "Limit from")
-CHECK_MM = (23.0, 9.0, 71.0, 15.0, 17.0, 22.0, 21.0)
+CHECK_MM = (22.0, 9.0, 78.0, 15.0, 16.0, 19.0, 19.0)
 FACTS_MM = (38.0, 140.0)
+LEAST_ROOM = 100 * mm
+"""With less left on a page the checks start on the next one."""
 
 
 def story(shown: Shown) -> list[Flowable]:
     """Return the flowables from the table of checks to the verification steps."""
     record = shown.record
     return [
-        PageBreak(),
+        CondPageBreak(LEAST_ROOM),
         Heading("Every check", "title"),
         *checks(record.findings, shown.context),
         *_classes(record.prediction),
-        *_input(record.image),
+        *_input(record.image, shown.context),
         *_maps(record.explanations),
         *provenance(record, shown.context),
     ]
@@ -84,45 +86,15 @@ def _classes(prediction: PredictionFacts | None) -> list[Flowable]:
     return [Heading("Every class"), tables.table(head, rows, (90.0, 22.0, 22.0, 22.0, 22.0), numeric=(1, 2, 3))]
 
 
-def _input(image: ImageFacts | None) -> list[Flowable]:
+def _input(image: ImageFacts | None, context: ReportContext) -> list[Flowable]:
     if image is None:
         return []
-    facts = [
-        (
-            "Format, modality",
-            f"{text.file_format(image.format)}, {image.modality or 'modality not stated'}, values in {image.unit}",
-        ),
-        (text.elements(image.shape).capitalize(), numbers.sizes(image.shape, "")),
-        ("Spacing", numbers.sizes(image.spacing_mm)),
-        ("Axes grow toward", ", ".join(image.orientation) or "unknown"),
-        ("Model input", f"{numbers.sizes(image.input_shape, '')}, {numbers.sizes(image.input_spacing_mm)}"),
-        ("Not image data", text.shares(image.invalid_share, image.padding_share)),
-        *_stack(image),
-        *_metadata(image.metadata),
-    ]
-    items: list[Flowable] = [Heading("What went in"), tables.pairs(facts, (FACTS_MM[0], FACTS_MM[1]))]
+    width = layout.content_size(context.settings.paper)[0] / mm
+    items: list[Flowable] = [Heading("What went in"), tables.pairs_twice(input_facts.facts(image), width)]
     steps = [(str(number), step) for number, step in enumerate(image.steps, start=1)]
     return (
         [*items, Heading("From source to model input", level=1), tables.pairs(steps, (8.0, 170.0))] if steps else items
     )
-
-
-def _stack(image: ImageFacts) -> list[tuple[str, str]]:
-    stack = image.stack
-    if stack is None:
-        return []
-    words = (
-        f"{text.counted(stack.slices, 'slice')}, step {numbers.short(stack.step_mm)} mm, largest distance from the line"
-        f" {numbers.short(stack.residual_mm)} mm, gaps {numbers.short(stack.smallest_gap_ratio)} to "
-        f"{numbers.short(stack.largest_gap_ratio)} of the median, tilt {numbers.short(stack.tilt_degrees)} degrees"
-    )
-    return [("Stack", words)]
-
-
-def _metadata(metadata: Mapping[str, Scalar]) -> list[tuple[str, str]]:
-    return [
-        (name, numbers.number(value, 6) if isinstance(value, float) else str(value)) for name, value in metadata.items()
-    ]
 
 
 def _maps(explanations: Sequence[ExplanationFacts]) -> list[Flowable]:
@@ -149,12 +121,11 @@ def provenance(record: StudyRecord, context: ReportContext) -> list[Flowable]:
         ("Model card SHA-256", model.card_sha256 or "not recorded"),
         ("Weights SHA-256", model.weights_sha256 or "not recorded"),
         ("Device, precision", device),
-        ("Input files", text.dispositions(record.files)),
-        ("Source SHA-256", text.source_digests(image.source_digests if image else ())),
+        ("Input files", input_facts.dispositions(record.files)),
+        ("Source SHA-256", input_facts.source_digests(image.source_digests if image else ())),
         ("Model input SHA-256", (image.input_digest if image else "") or "not recorded"),
         ("Software", text.software(context.versions)),
-        ("Run", context.run),
-        ("Record", record.schema),
+        ("Run, record", f"{context.run}, {record.schema}"),
     ]
     steps = [(str(number), step) for number, step in enumerate(vocabulary.VERIFY, start=1)]
     return [
@@ -162,5 +133,4 @@ def provenance(record: StudyRecord, context: ReportContext) -> list[Flowable]:
         tables.pairs(facts, (FACTS_MM[0], FACTS_MM[1])),
         Heading("How to verify this page offline", level=1),
         tables.pairs(steps, (8.0, 170.0)),
-        Spacer(1, 1 * mm),
     ]

@@ -6,7 +6,17 @@ from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, Paragraph, Spacer
 
 from audit_pipeline.records import Outcome, Status
-from audit_pipeline.report import fonts, layout, record_pages, style, summary_page, tables, text, vocabulary
+from audit_pipeline.report import (
+    fonts,
+    input_facts,
+    layout,
+    record_pages,
+    style,
+    summary_page,
+    tables,
+    text,
+    vocabulary,
+)
 from audit_pipeline.report.context import ReportContext
 from audit_pipeline.study_record import PredictionFacts, StudyRecord
 
@@ -32,12 +42,12 @@ def story(record: StudyRecord, context: ReportContext) -> list[Flowable]:
 def _facts(record: StudyRecord) -> list[tuple[str, str]]:
     error = record.error
     if error is None:
-        return [("Why", "No reason was recorded."), ("Files", text.dispositions(record.files))]
+        return [("Why", "No reason was recorded."), ("Files", input_facts.dispositions(record.files))]
     facts = [
         ("What stopped it", f"{error.code} in the stage \u201c{error.stage}\u201d"),
         ("Why", error.message or "No message was recorded."),
         ("What to do", text.what_to_do(error.stage)),
-        ("Files", text.dispositions(record.files)),
+        ("Files", input_facts.dispositions(record.files)),
     ]
     if record.prediction is not None:
         facts.append(("Prediction before the failure", _concluded(record.prediction)))

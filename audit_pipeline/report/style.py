@@ -54,8 +54,8 @@ def paragraph_style(name: str, *, right: bool = False) -> ParagraphStyle:
     """Return the paragraph style ``title``, ``section``, ``verdict``, ``body``, ``table``, ``head`` or ``caption``."""
     fonts.register()
     size, leading, font = _SIZES[name]
-    before = {"section": 9.0}.get(name, 0.0)
-    after = {"title": 2.0, "section": 3.0, "body": 3.0}.get(name, 0.0)
+    before = {"section": 7.5}.get(name, 0.0)
+    after = {"title": 2.0, "section": 2.0, "body": 3.0}.get(name, 0.0)
     return ParagraphStyle(
         name,
         fontName=font,

@@ -11,6 +11,7 @@ from audit_pipeline.report import (
     charts,
     fonts,
     glance,
+    input_facts,
     layout,
     marks,
     numbers,
@@ -155,7 +156,7 @@ def key_pair(shown: Shown, width: float, tallest: float) -> list[Flowable]:
         bar = ColourBar(half, layer.scale_max, shown.look, captions.colour_bar(shown, panel, layer.method))
         pictures.append([Picture(panel, scale, shown.look, layer, strip), bar])
         notes += [captions.peak(shown, panel, layer.method), captions.cell(shown, panel, layer.method)]
-        notes += [] if layer.rejection or layer.scale_max <= 0 else [captions.CONTOURS]
+        notes += [captions.CONTOURS] if layer.contours else []
     pictures[0].append(tables.words(" ".join(filter(None, [*notes, text.convention([panel])])), "caption"))
     return [layout.Columns(pictures, [half] * len(pictures), 2 * mm)]
 
@@ -182,12 +183,12 @@ def _brief(record: StudyRecord, width: float) -> list[Flowable]:
     image = record.image
     if image is None:
         return []
-    voxels = numbers.sizes(image.input_shape, text.elements(image.input_shape))
-    kind = image.modality or text.file_format(image.format)
+    voxels = numbers.sizes(image.input_shape, input_facts.elements(image.input_shape))
+    kind = image.modality or input_facts.file_format(image.format)
     rows = [
-        ("Image", f"{kind}, {numbers.sizes(image.shape, text.elements(image.shape))}, in {image.unit}"),
+        ("Image", f"{kind}, {numbers.sizes(image.shape, input_facts.elements(image.shape))}, in {image.unit}"),
         ("Spacing", numbers.sizes(image.spacing_mm)),
         ("Model input", f"{voxels}, {numbers.sizes(image.input_spacing_mm)}"),
-        ("Files", text.dispositions(record.files)),
+        ("Files", input_facts.dispositions(record.files)),
     ]
     return [Heading("What went in", level=1), tables.pairs(rows, (24, width / mm - 24))]

@@ -18,6 +18,9 @@ LONGEST_CELL = 1200
 CHARACTERS_PER_MM = 14
 """Of column width: some 20 lines of table type."""
 
+PAIR_NAME_SHARE = 0.21
+"""Of the page width, for the names in a table of two halves."""
+
 
 class Decimal(Flowable):  # type: ignore[misc]
     """A printed number whose decimal point stands `tail` points left of the right edge of its cell."""
@@ -118,3 +121,15 @@ def _set(cell: Cell, width_mm: float) -> Flowable:
 def pairs(rows: Sequence[tuple[str, str]], widths_mm: tuple[float, float]) -> LongTable:
     """Return a two-column table of names and facts without a head."""
     return table(("", ""), [(words(name, "head"), fact) for name, fact in rows], widths_mm)
+
+
+def pairs_twice(rows: Sequence[tuple[str, str]], width_mm: float) -> LongTable:
+    """Return names and facts without a head in two halves side by side, the first half on the left."""
+    half = (len(rows) + 1) // 2
+    beside = [*rows[half:], *[("", "")] * (2 * half - len(rows))]
+    lines = [
+        [words(name, "head"), fact, words(other, "head"), words(more)]
+        for (name, fact), (other, more) in zip(rows[:half], beside, strict=True)
+    ]
+    name_mm = PAIR_NAME_SHARE * width_mm
+    return table(("", "", "", ""), lines, (name_mm, width_mm / 2 - name_mm) * 2)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 
 from audit_pipeline.records import Finding, Outcome, Panel, Status
 from audit_pipeline.report import numbers, vocabulary
@@ -133,11 +134,16 @@ def finding_sentence(finding: Finding) -> str:
     """Return the message of a finding, with value and limit when the message does not name them."""
     message = finding.message.strip() or vocabulary.NO_MESSAGE
     value = numbers.number(finding.value)
-    if finding.value is None or any(one in message for one in {value, f"{finding.value:.3g}", f"{finding.value:g}"}):
+    if finding.value is None or _names(message, {value, f"{finding.value:.3g}", f"{finding.value:g}"}):
         return message
     unit = f" {finding.unit}" if finding.unit else ""
     limit = "" if finding.limit is None else f", limit {numbers.short(finding.limit)}{unit}"
     return f"{message} (value {value}{unit}{limit})"
+
+
+def _names(message: str, drawn: Collection[str]) -> bool:
+    """Return whether one of the printed numbers stands in `message`, not merely as part of another number."""
+    return any(re.search(rf"(?<![\d.]){re.escape(one)}(?!\.?\d)", message) for one in drawn)
 
 
 def limit_words(finding: Finding) -> str:
@@ -246,19 +252,6 @@ def cell(facts: ExplanationFacts) -> str:
     return numbers.sizes(facts.cell_mm) if any(size is not None for size in facts.cell_mm) else "size unknown"
 
 
-def dispositions(files: Mapping[str, int]) -> str:
-    """Return what became of the input files.
-
-    >>> dispositions({"used": 40, "non-image": 1}), dispositions({})
-    ('41 files: 40 used, 1 non-image', 'No file was recorded.')
-    """
-    total = sum(files.values())
-    if total == 0:
-        return "No file was recorded."
-    parts = ", ".join(f"{count} {name}" for name, count in files.items() if count)
-    return f"{counted(total, 'file')}: {parts}"
-
-
 def not_run(disabled: Sequence[str]) -> str:
     """Return the sentence about checks that the configuration switched off.
 
@@ -280,19 +273,6 @@ def without_result(record: StudyRecord) -> str:
 def what_to_do(stage: str) -> str:
     """Return what a reader can do about a failure in `stage`."""
     return vocabulary.WHAT_TO_DO.get(stage, vocabulary.WHAT_TO_DO_ELSE)
-
-
-def source_digests(digests: Sequence[str]) -> str:
-    """Return the first digests, shortened, with their count.
-
-    >>> source_digests([]), source_digests(["a" * 64])
-    ('none recorded', '1 file: aaaaaaaaaaaa')
-    """
-    if not digests:
-        return "none recorded"
-    shown = [numbers.digest(one) for one in digests[:3]]
-    rest = f" and {len(digests) - 3} more" if len(digests) > 3 else ""
-    return f"{counted(len(digests), 'file')}: {', '.join(shown)}{rest}"
 
 
 def judged(facts: ExplanationFacts) -> str:
@@ -323,11 +303,6 @@ def slices(indices: Sequence[int], limit: int = 12) -> str:
     return f"{'Slice' if len(indices) == 1 else 'Slices'} {shown}."
 
 
-def shares(invalid: float, padding: float) -> str:
-    """Return the shares of the image and of the model input that hold no image data."""
-    return f"{numbers.fixed(100 * invalid, 1)} % of the image, {numbers.fixed(100 * padding, 1)} % of the model input"
-
-
 def software(versions: Mapping[str, str]) -> str:
     """Return software names and versions.
 
@@ -354,21 +329,3 @@ def raised(findings: Sequence[Finding]) -> str:
     """Return the codes that ended in critical, error or flag, worst first; "" for none."""
     codes = [finding.code for outcome in vocabulary.MATTERING for finding in findings if finding.outcome is outcome]
     return ", ".join(dict.fromkeys(codes))
-
-
-def file_format(name: str) -> str:
-    """Return the printed name of a file format.
-
-    >>> file_format("dicom"), file_format("zarr"), file_format("")
-    ('DICOM', 'zarr', 'format not stated')
-    """
-    return vocabulary.FORMAT_WORDS.get(name, name) or "format not stated"
-
-
-def elements(shape: Sequence[int]) -> str:
-    """Return what an image of this shape consists of.
-
-    >>> elements((64, 128, 128)), elements((200, 160))
-    ('voxels', 'pixels')
-    """
-    return "voxels" if len(shape) == 3 else "pixels"

@@ -45,8 +45,8 @@ def figures_bytes(panels: Sequence[Panel], explanations: Sequence[Explanation]) 
     return stream.getvalue()
 
 
-def read_figures(path: Path) -> tuple[Panel, ...]:
-    """Return the panels with their maps.
+def read_figures(path: Path, *, most: int | None = None) -> tuple[Panel, ...]:
+    """Return the panels with their maps; only the first `most` of them when that is given.
 
     Raises
     ------
@@ -61,7 +61,8 @@ def read_figures(path: Path) -> tuple[Panel, ...]:
                 for place, one in enumerate(description["grids"])
             ]
             return tuple(
-                _restored(one, archive[f"anatomy_{place}"], grids) for place, one in enumerate(description["panels"])
+                _restored(one, archive[f"anatomy_{place}"], grids)
+                for place, one in enumerate(description["panels"][:most])
             )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise StoreError(f"{path.parent.name}/{path.name} is missing or damaged") from error

@@ -145,12 +145,22 @@ def plane_panel(name, index, anatomy, maps, *, role="plane", target=1):
     )  # fmt: skip
 
 
+def mass_levels(values):
+    """Levels above which half and four fifths of the positive mass lie, by counting up from the highest value."""
+    ordered = sorted(float(value) for value in values.ravel() if value > 0)[::-1]
+    sums = [sum(ordered[: count + 1]) for count in range(len(ordered))]
+    found = [next(value for value, held in zip(ordered, sums, strict=True) if held >= share * sums[-1])
+             for share in (0.5, 0.8)] if ordered else None  # fmt: skip
+    return tuple(found) if found else None
+
+
 def statistics(grid, *, peak=PEAK, is_placed=True):
     place = tuple(ORIGIN_MM[world] + SPACING_MM[axis] * peak[axis] for world, axis in ((0, 2), (1, 1), (2, 0)))
     return MapStatistics(
         min=float(grid.min()), max=float(grid.max()), mean=float(grid.mean()), std=float(grid.std()),
         peak_value=float(grid.max()), peak_index=tuple(peak), peak_position_mm=place if is_placed else None,
-        centre_index=tuple(float(one) for one in peak), positive_share=float((grid > 0).mean()),
+        centre_index=tuple(float(one) for one in peak), mass_levels=mass_levels(grid),
+        positive_share=float((grid > 0).mean()),
     )  # fmt: skip
 
 
@@ -229,6 +239,22 @@ def volume_case(**changes):
         "label": "nodule",
     }  # fmt: skip
     return StudyRecord(**{**given, **changes}), panels
+
+
+def two_targets_case():
+    """The CT study with both methods for both classes, eight slices, three planes for each class."""
+    record, panels = volume_case()
+    others, fine = zip(*(coarse_map(peak=(20, 60, 40), strength=strength) for strength in (1.2, 0.9)), strict=True)
+    maps = dict(zip(("hirescam", "gradcam"), fine, strict=True))
+    planes = [
+        plane_panel(name, (20, 60, 40)[axis], chest(), maps, target=0)
+        for axis, name in enumerate(("axial", "coronal", "sagittal"))
+    ]
+    second = tuple(
+        explanation(method, "no nodule", grid, target=0, statistics=statistics(grid, peak=(20, 60, 40)))
+        for method, grid in zip(maps, others, strict=True)
+    )
+    return replace(record, explanations=(*record.explanations[:2], *second)), [*panels, *planes]
 
 
 def radiograph_panel(**changes):

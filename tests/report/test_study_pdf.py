@@ -258,6 +258,68 @@ def test_panels_of_a_second_target_are_shown_after_the_first(volume):
     assert text.index("Logit units, HiResCAM for nodule") < text.index("Logit units, HiResCAM for no nodule")
 
 
+@pytest.fixture(scope="module")
+def two_targets():
+    """Two classes, two methods, eight slices, and as many checks as a standard audit makes."""
+    record, panels = report_cases.two_targets_case()
+    return replace(record, findings=report_cases.VOLUME_FINDINGS * 2), panels
+
+
+@pytest.mark.parametrize("paper", ["a4", "letter"])
+def test_a_volume_with_two_classes_two_methods_and_eight_slices_takes_at_most_six_pages(two_targets, paper):
+    content = render_study(*two_targets, context(settings=ReportSection(paper=paper)))
+    assert page_count(content) <= 6
+    text = words(content)
+    for plane in (
+        "Axial, slice 40",
+        "Coronal, slice 70",
+        "Sagittal, slice 100",
+        "Axial, slice 20",
+        "Coronal, slice 60",
+    ):
+        assert plane in text
+    assert "The 8 slices with the most evidence, HiResCAM for nodule" in text
+    assert len(embedded_pictures(content)) == 2 + 9 + 16 + 9
+
+
+def embedded_pictures(content):
+    """Photographs of all pages; colour bars are wide and low."""
+    reader = pypdf.PdfReader(io.BytesIO(content))
+    return [one for page in reader.pages for one in page.images if one.image.height * 4 > one.image.width]
+
+
+def test_the_three_planes_of_both_methods_stand_on_page_two(two_targets):
+    page = words(render_study(*two_targets, context()), 1)
+    assert "HiResCAM and Grad-CAM for nodule" in page
+    assert page.count("HiResCAM. Peak (cross-hair)") == 3
+    assert "Sagittal, slice 100" in page
+    assert "Logit units, Grad-CAM for nodule" in page
+
+
+def test_the_caption_of_the_lines_speaks_of_the_whole_map_and_is_missing_without_lines(radiograph, radiograph_pdf):
+    assert "Lines hold 50 % (solid) and 80 % (dashed) of the positive evidence of the whole map." in words(
+        radiograph_pdf, 0
+    )
+    record, panels = radiograph
+    flat = tuple(replace(one, statistics=replace(one.statistics, mass_levels=None)) for one in record.explanations)
+    assert "Lines hold" not in words(render_study(replace(record, explanations=flat), panels, context()))
+
+
+def test_slices_that_the_planes_already_show_are_not_drawn_again(volume):
+    record, panels = volume
+    again = [*panels[:3], replace(panels[0], role="slice")]
+    text = words(render_study(record, again, context()))
+    assert "The slice with the most evidence is shown above." in text
+    assert text.count("Axial, slice 40") == 2, "on page one and among the planes"
+
+
+def test_header_fields_are_printed_in_words(volume_pdf):
+    text = words(volume_pdf)
+    assert "Tube voltage, kV" in text
+    assert "BodyPartExamined" not in text
+    assert "64 slices, step 3 mm, at most 0.0004 mm off their line, even gaps, no tilt" in text
+
+
 def test_a_study_below_its_threshold_concludes_nothing(radiograph_pdf):
     assert "no class above its threshold highest: pneumothorax, probability 0.250, threshold 0.31" in words(
         radiograph_pdf, 0

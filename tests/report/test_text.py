@@ -7,7 +7,7 @@ import report_cases
 from report_cases import VOLUME_FINDINGS, explanation, finding, radiograph_case, refused_record
 
 from audit_pipeline.records import Outcome, Status
-from audit_pipeline.report import audit_text, text, vocabulary
+from audit_pipeline.report import audit_text, input_facts, text, vocabulary
 from audit_pipeline.study_record import PredictionFacts
 
 
@@ -88,6 +88,12 @@ def test_a_message_with_its_number_is_left_alone_and_one_without_gets_it():
     assert text.finding_sentence(replace(silent, message=" ", value=None)) == "No message was recorded."
 
 
+def test_a_number_that_is_only_part_of_another_is_not_taken_for_the_value():
+    tiny = finding("C04", Outcome.PASS, "10 positions deviate.", value=1.6e-13, limit=0.01)
+    assert text.finding_sentence(tiny) == "10 positions deviate. (value 0, limit 0.01)"
+    assert text.finding_sentence(replace(tiny, message="It is 0.")) == "It is 0."
+
+
 def test_a_finding_without_a_title_is_called_by_its_name():
     assert text.finding_title(replace(VOLUME_FINDINGS[0], title="")) == "missing slices"
 
@@ -163,8 +169,8 @@ def test_every_stage_has_an_instruction():
 
 
 def test_many_source_files_are_counted():
-    assert text.source_digests(["a" * 64] * 3) == "3 files: aaaaaaaaaaaa, aaaaaaaaaaaa, aaaaaaaaaaaa"
-    assert text.source_digests(["a" * 64] * 5).endswith("and 2 more")
+    assert input_facts.source_digests(["a" * 64] * 3) == "3 files: aaaaaaaaaaaa, aaaaaaaaaaaa, aaaaaaaaaaaa"
+    assert input_facts.source_digests(["a" * 64] * 5).endswith("and 2 more")
 
 
 def test_raised_codes_are_listed_once_worst_first():

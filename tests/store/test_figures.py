@@ -62,3 +62,10 @@ def test_a_damaged_file_is_an_error(tmp_path):
     place.write_bytes(b"PK\x03\x04 nothing")
     with pytest.raises(StoreError, match="missing or damaged"):
         read_figures(place)
+
+
+def test_the_first_panels_can_be_read_alone(tmp_path, shown):
+    place = tmp_path / "figures.npz"
+    place.write_bytes(figures_bytes(*shown))
+    (first,) = read_figures(place, most=1)
+    np.testing.assert_array_equal(first.anatomy, shown[0][0].anatomy)

@@ -1,0 +1,95 @@
+"""The pictures of one target in a grid: a line per plane, the raw slice first, then a column per method.
+
+All pictures of a grid have one scale, so that planes and methods are compared at a glance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reportlab.lib.units import mm
+from reportlab.platypus import Flowable, Spacer
+
+from audit_pipeline.records import Panel
+from audit_pipeline.report import captions, layout, tables, text
+from audit_pipeline.report.document import Heading
+from audit_pipeline.report.evidence import Shown
+from audit_pipeline.report.figures import EDGE, ColourBar, Picture, furniture, scale_for
+
+MOST_METHODS = 2
+"""Columns beside the raw one; further methods get a grid of their own, with the raw slices again."""
+
+GAP, LINE_GAP = 3 * mm, 1.5 * mm
+LEAST_SCALE = 0.4
+"""Of the scale that the width allows; a grid that needs a smaller one goes on over the page."""
+
+
+def grids(shown: Shown, panels: Sequence[Panel], room: float, tallest: float = layout.UNLIMITED) -> list[Flowable]:
+    """Return the pictures of `panels` with the maps of every method.
+
+    Parameters
+    ----------
+    panels : the planes of one target, or its one 2D image
+    room : height in points that a grid should not exceed
+    tallest : height in points that no picture exceeds
+    """
+    methods = shown.methods(panels[0])
+    groups = [methods[start : start + MOST_METHODS] for start in range(0, len(methods), MOST_METHODS)] or [[]]
+    columns = 3 if len(panels) > 1 else 1 + max(1, len(groups[0]))
+    width = (layout.content_size(shown.context.settings.paper)[0] - (columns - 1) * GAP) / columns
+    return [item for group in groups for item in _fitted(shown, panels, group, (width, room, tallest))]
+
+
+def _fitted(
+    shown: Shown, panels: Sequence[Panel], methods: Sequence[str], limits: tuple[float, float, float]
+) -> list[Flowable]:
+    """Return heading and lines at the largest scale that fits into column width, room and picture height."""
+    width, room, tallest = limits
+    largest = scale_for(list(panels), width - 2 * EDGE, tallest)
+    heading = Heading(captions.grid(shown, panels[0], methods), level=1)
+    page = layout.content_size(shown.context.settings.paper)[0]
+    scale = largest
+    items: list[Flowable] = [heading, *_lines(shown, panels, methods, scale, width)]
+    while layout.stack_height(items, page) > room and scale > LEAST_SCALE * largest:
+        scale *= 0.96
+        items = [heading, *_lines(shown, panels, methods, scale, width)]
+    return items
+
+
+def _lines(shown: Shown, panels: Sequence[Panel], methods: Sequence[str], scale: float, width: float) -> list[Flowable]:
+    """Return a line per plane; column titles stand over the first, colour bars under the last."""
+    lines: list[list[list[Flowable]]] = [_line(shown, panel, methods, scale) for panel in panels]
+    for place, title in enumerate(["Raw slice", *(text.capital(text.method(one)) for one in methods)]):
+        lines[0][place].insert(0, tables.words(title, "head"))
+        lines[-1][place] += _legend(shown, panels[0], methods, place, width)
+    items: list[Flowable] = []
+    for line in lines:
+        items += [layout.Columns(line, [width] * len(line), GAP), Spacer(1, LINE_GAP)]
+    return items[:-1]
+
+
+def _line(shown: Shown, panel: Panel, methods: Sequence[str], scale: float) -> list[list[Flowable]]:
+    layers = {method: shown.layer(panel, method) for method in methods if method in panel.maps}
+    strip = max(furniture(layer, scale) for layer in [None, *layers.values()])
+    stacks: list[list[Flowable]] = [
+        [Picture(panel, scale, shown.look, strip=strip), tables.words(captions.place(shown, panel), "caption")]
+    ]
+    for method in methods:
+        layer = layers.get(method)
+        words = f"{text.capital(text.method(method))}. {captions.peak(shown, panel, method)}"
+        caption = tables.words(words.rstrip(), "caption")
+        stacks.append([Picture(panel, scale, shown.look, layer, strip), caption] if layer else [])
+    return stacks
+
+
+def _legend(shown: Shown, panel: Panel, methods: Sequence[str], place: int, width: float) -> list[Flowable]:
+    """Return what stands below one column: notes below the raw slices, a colour bar below a method."""
+    if not methods:
+        return []
+    if place:
+        layer = shown.layer(panel, methods[place - 1])
+        title = captions.colour_bar(shown, panel, layer.method)
+        return [Spacer(1, 1.5 * mm), ColourBar(width, layer.scale_max, shown.look, title)]
+    notes = [captions.cell(shown, panel, methods[0])]
+    notes += [captions.CONTOURS] if any(shown.layer(panel, method).contours for method in methods) else []
+    return [Spacer(1, 1.5 * mm), tables.words(" ".join(filter(None, notes)), "caption")]

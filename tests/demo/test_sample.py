@@ -1,0 +1,99 @@
+"""The sample in git: one report of each kind, copied from the demo's runs as they are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from audit_pipeline.demo.sample import chosen, main
+from audit_pipeline.records import Outcome, Status, Verdict
+from audit_pipeline.store.run_folder import RunFolder
+from audit_pipeline.study_record import Failure, ModelFacts, PredictionFacts, StudyRecord
+
+MODEL = ModelFacts(
+    name="m",
+    version="1",
+    task="binary",
+    classes=("nodule",),
+    card_sha256="0" * 64,
+    weights_sha256="0" * 64,
+    network="densenet",
+)
+PREDICTION = PredictionFacts(
+    task="binary",
+    logits={"nodule": 2.0},
+    probabilities={"nodule": 0.88},
+    predicted=("nodule",),
+    thresholds={"nodule": 0.5},
+    device="cpu",
+    precision="fp32",
+)
+REFUSED = StudyRecord(
+    study="0" * 12,
+    status=Status.REFUSED,
+    model=MODEL,
+    error=Failure(code="MissingSlicesError", message="a slice is missing", stage="load"),
+)
+
+
+def audited(study, prediction=Outcome.PASS, *, predicted=("nodule",), label="nodule"):
+    return StudyRecord(
+        study=study * 12,
+        status=Status.AUDITED,
+        model=MODEL,
+        prediction=replace(PREDICTION, predicted=predicted),
+        verdict=Verdict(prediction=prediction, explanation=Outcome.PASS, prediction_code="", explanation_code=""),
+        label=label,
+    )
+
+
+def test_one_record_of_each_kind_is_chosen_and_the_first_wins():
+    records = [audited("1"), REFUSED, audited("2"), audited("3", Outcome.CRITICAL), audited("4", Outcome.CRITICAL)]
+    found = {kind: record.study[0] for kind, record in chosen(records).items()}
+    assert found == {"found": "1", "refused": "0", "critical": "3"}
+
+
+@pytest.mark.parametrize("record", [audited("1", predicted=()), audited("1", label="clear"), audited("1", label=None)])
+def test_a_nodule_counts_as_found_only_where_there_is_one(record):
+    assert chosen([record]) == {}
+
+
+def test_kinds_that_are_not_there_are_left_out():
+    assert chosen([]) == {}
+    assert set(chosen([REFUSED])) == {"refused"}
+
+
+@pytest.mark.slow
+def test_the_sample_holds_the_reports_of_the_demo(demo, tmp_path):
+    sample = tmp_path / "sample"
+    sample.mkdir()
+    (sample / "left over.pdf").write_text("old")
+    main([str(demo.folder), str(sample)])
+    names = {path.name for path in sample.iterdir()}
+    assert {
+        "ct_3d-audit.pdf",
+        "ct_3d-critical.pdf",
+        "ct_3d-found.json",
+        "ct_3d-found.pdf",
+        "ct_3d-refused.pdf",
+        "cxr_2d-audit.pdf",
+        "cxr_2d-found.pdf",
+    } <= names
+    assert "left over.pdf" not in names
+    for name in ("ct_3d", "cxr_2d"):
+        folder = RunFolder(demo.folder / name)
+        assert (sample / f"{name}-audit.pdf").read_bytes() == folder.report.read_bytes()
+        for kind, record in chosen(folder.records()).items():
+            copied = (sample / f"{name}-{kind}.pdf").read_bytes()
+            assert copied == (folder.study(record.study) / "report.pdf").read_bytes()
+    facts = json.loads((sample / "ct_3d-found.json").read_text())
+    assert facts["label"] == "nodule"
+    assert "nodule" in facts["prediction"]["predicted"]
+
+
+@pytest.mark.slow
+def test_the_sample_stays_small_enough_for_git(demo, tmp_path):
+    main([str(demo.folder), str(tmp_path / "sample")])
+    assert sum(path.stat().st_size for path in (tmp_path / "sample").iterdir()) < 5 * 1024 * 1024
