@@ -12,6 +12,10 @@ TOMOGRAPHIC = frozenset({"CT", "MR", "PT", "NM", ""})
 """Modalities whose single slices have a place in the patient; "" is NIfTI, which always stores one."""
 
 
+ROUNDING = 1e-9
+"""A share of the slice step that only the arithmetic makes."""
+
+
 @check(
     "A01",
     title="Missing or uneven slices",
@@ -51,6 +55,7 @@ def _unevenness(stack: StackFacts, note_deviation: float, flag_ratio: float) -> 
     largest, smallest = stack.largest_gap_ratio, stack.smallest_gap_ratio
     line = stack.residual_mm / stack.step_mm if stack.step_mm > 0 else 0.0
     deviation = max(largest - 1, 1 - smallest, line)
+    deviation = deviation if deviation > ROUNDING else 0.0
     gaps = f"gaps between {stack.slices} slices range from {shown(smallest)} to {shown(largest)} times the median gap"
     if largest >= flag_ratio or smallest <= 1 / flag_ratio:
         text = f"The {gaps} (limit {shown(flag_ratio)})."
