@@ -66,11 +66,15 @@ def prediction_facts(prediction: Prediction) -> PredictionFacts:
 def map_files(explanations: Sequence[Explanation], image: Image) -> dict[tuple[str, int], tuple[str, bytes]]:
     """Return, per method and target, the name in the study folder and the NIfTI file of the map."""
     files: dict[tuple[str, int], tuple[str, bytes]] = {}
+    names = {(one.target, _slug(one.target_name)) for one in explanations}
+    slugs = [slug for _, slug in names]
     for one in explanations:
         values, affine = on_source(one, image.shape, image.affine)
         factors = [full / few for full, few in zip(image.shape, values.shape, strict=True)]
         spacing = [None if side is None else side * f for side, f in zip(image.spacing_mm, factors, strict=True)]
-        name = f"maps/{one.method}-{_slug(one.target_name)}.nii.gz"
+        slug = _slug(one.target_name)
+        unique = slug if slugs.count(slug) == 1 else f"{slug}-{one.target}"
+        name = f"maps/{one.method}-{unique}.nii.gz"
         files[one.method, one.target] = (name, nifti_bytes(values, affine, spacing))
     return files
 

@@ -18,6 +18,7 @@ from audit_pipeline.load.encode_nifti import nifti_bytes
 FIRST_SEED = 1_000
 """Demo phantoms are drawn from here on; training, tuning, reference and held-out phantoms lie far above."""
 
+HIGHEST_COHORT = 8
 CLEAN_CT, NIFTI_CT, CLEAN_DX = 16, 4, 8
 
 
@@ -65,6 +66,9 @@ def write_dx_cohort(folder: Path, seed: int = 0) -> None:
 
 
 def _seed(seed: int, number: int) -> int:
+    """Return the phantom of a study; a cohort seed above 8 would reach the phantoms of the training."""
+    if not 0 <= seed <= HIGHEST_COHORT:
+        raise ValueError(f"the seed of a cohort lies between 0 and {HIGHEST_COHORT}, found {seed}")
     return FIRST_SEED * (seed + 1) + number
 
 

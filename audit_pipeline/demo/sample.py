@@ -26,8 +26,9 @@ def main(arguments: Sequence[str]) -> None:
         shutil.copyfile(folder.report, sample / f"{name}-audit.pdf")
         for kind, record in chosen(folder.records()).items():
             shutil.copyfile(folder.study(record.study) / "report.pdf", sample / f"{name}-{kind}.pdf")
-    record = chosen(RunFolder(runs / "ct_3d").records())["found"]
-    shutil.copyfile(runs / "ct_3d" / "studies" / record.study / "record.json", sample / "ct_3d-found.json")
+        if "found" in chosen(folder.records()):
+            key = chosen(folder.records())["found"].study
+            shutil.copyfile(folder.study(key) / "record.json", sample / f"{name}-found.json")
 
 
 def chosen(records: Sequence[StudyRecord]) -> dict[str, StudyRecord]:
