@@ -86,16 +86,17 @@ def inspection_text(found: Mapping[str, Any]) -> str:
     refused = sum(study["error"] is not None for study in studies)
     files = sum(len(study["files"]) for study in studies)
     others = len(found["other_files"])
-    lines += [f"{others} other {'file' if others == 1 else 'files'} (text): no image", ""] if others else []
+    lines += [f"{_counted(others, 'other file')} (text): no image", ""] if others else []
     lines.append(
-        f"{len(studies)} studies in {files} files: {len(studies) - refused} can be delivered, {refused} refused"
+        f"{len(studies)} {'study' if len(studies) == 1 else 'studies'} in {_counted(files, 'file')}: "
+        f"{len(studies) - refused} can be delivered, {refused} refused"
     )
     return "\n".join(lines)
 
 
 def _lines(study: Mapping[str, Any]) -> Iterator[str]:
     counts = ", ".join(f"{number} {name}" for name, number in study["dispositions"].items())
-    yield f"{study['name']}  [{study['kind']}, {len(study['files'])} files: {counts}]"
+    yield f"{study['name']}  [{study['kind']}, {_counted(len(study['files']), 'file')}: {counts}]"
     for image in study["images"]:
         yield f"  image {_size(image['shape'])}  {_spacing(image)}  {_describe(image)}"
         yield from _finding_lines(image["findings"])
@@ -121,6 +122,10 @@ def _file_lines(files: Sequence[Mapping[str, str]]) -> Iterator[str]:
         yield f"    {file['disposition']}  {Path(file['path']).name}: {file['reason']}"
     if len(unused) > SHOWN_FILES:
         yield f"    and {len(unused) - SHOWN_FILES} more; --json lists all"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _size(shape: Sequence[int]) -> str:

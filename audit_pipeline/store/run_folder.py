@@ -60,8 +60,8 @@ class RunFolder:
             for name, value in identity.items():
                 if known.get("identity", {}).get(name) != value:
                     raise StoreError(
-                        f"{self.path} holds a run with another {name.replace('_', ' ')}; choose another --output, or "
-                        "repeat the first settings to resume it"
+                        f"{self.path} holds a run that differs in its {name.replace('_', ' ')}; choose another "
+                        "--output, or repeat the first settings to resume it"
                     )
             return known
         if self.path.exists() and any(self.path.iterdir()):

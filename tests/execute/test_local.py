@@ -193,9 +193,9 @@ def test_the_same_study_found_twice_is_audited_once(tmp_path, studies):
 
 def test_another_model_may_not_resume_the_folder(tmp_path, studies):
     run_audit(configuration(tmp_path, studies), limit=1)
-    with pytest.raises(StoreError, match="another model card"):
+    with pytest.raises(StoreError, match="differs in its model card"):
         run_audit(configuration(tmp_path, studies, model={"card": tiny_card(tmp_path, version="2")}))
-    with pytest.raises(StoreError, match="another settings"):
+    with pytest.raises(StoreError, match="differs in its settings"):
         run_audit(configuration(tmp_path, studies, explain={"targets": "all"}))
 
 

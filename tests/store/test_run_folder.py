@@ -50,7 +50,7 @@ def test_no_partial_files_remain(folder):
 
 def test_the_same_audit_resumes_and_another_one_is_refused(folder):
     assert folder.open(IDENTITY, {"start": "later"})["start"] == "now"
-    with pytest.raises(StoreError, match="holds a run with another model card"):
+    with pytest.raises(StoreError, match="differs in its model card"):
         folder.open(IDENTITY | {"model_card": "z"}, {})
 
 
