@@ -102,6 +102,7 @@ def one_slice(evidence: Evidence, *, slack: float = 1.0, thin_cells: float = 2.0
 
     Concentrated means: the heaviest slice holds more, relative to the mean slice, than in 99 % of random maps of the
     grid (`slack` multiplies this limit), and the effective number of slices is below `thin_cells` cells of the grid.
+    The value is the ratio while it stays below its limit, else the extent across slices, which then decides.
     A map that extends within the slice at most twice as many cells as across slices is focal, and only a note.
     """
     if evidence.prepared.inside.ndim == 2:
@@ -120,9 +121,12 @@ def one_slice(evidence: Evidence, *, slack: float = 1.0, thin_cells: float = 2.0
         outcome = (Outcome.NOTE if is_focal else Outcome.FLAG) if is_thin else Outcome.PASS
         text = (
             f"the heaviest slice of the input holds {shown(ratio)} times the evidence of the mean slice "
-            f"(limit {shown(limit)}), and the evidence extends over {shown(extents[0])} cells of the map across slices"
+            f"(limit {shown(limit)}), and the evidence extends over {shown(extents[0])} cells of the map across slices "
+            f"(at least {shown(thin_cells)})"
         )
         text += "; it is focal within the slice too." if outcome is Outcome.NOTE else "."
-        return Result(outcome, text, value=ratio, limit=limit, unit="times the mean slice")
+        if ratio <= limit:
+            return Result(outcome, text, value=ratio, limit=limit, unit="times the mean slice")
+        return Result(outcome, text, value=extents[0], limit=thin_cells, unit="cells across slices")
 
     return judge_maps(evidence, judge)

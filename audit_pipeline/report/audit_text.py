@@ -17,7 +17,7 @@ COUNT_NAMES = {
 }
 NO_PERFORMANCE = "not evaluable: without labels neither AUROC nor sensitivity can be stated."
 THUMBNAIL_NOTE = (
-    "Map: the key slice with the evidence of the first method, each scaled to the maximum of its own map; "
+    "Map: the key slice with the evidence of the first method, scaled to the maximum of the study's maps; "
     "hatched: not evidence. A dash: no slice was stored."
 )
 

@@ -61,18 +61,26 @@ class Shown:
         return sorted(panel.maps, key=lambda name: recorded.index(name) if name in recorded else len(recorded))
 
     def layer(self, panel: Panel, method: str) -> Layer:
-        """Return how the map of `method` is laid over `panel`: colours and contours are those of the whole map."""
+        """Return how the map of `method` is laid over `panel`: contours of the whole map, colours of all its classes.
+
+        The last colour is the maximum over the classes explained by the method, so that a class with little evidence
+        looks like little beside one with much.
+        """
         facts = self.facts(panel, method)
         if facts is None:
             return Layer(method=method, scale_max=_largest(panel, method))
         rejection, largest = text.rejection(facts), facts.statistics.max
         return Layer(
             method=method,
-            scale_max=largest,
+            scale_max=self.scale_max(method),
             rejection=rejection,
             cell_mm=panel.cell_mm,
             contours=None if rejection or largest <= 0 else facts.statistics.mass_levels,
         )
+
+    def scale_max(self, method: str) -> float:
+        """Return the map value of the last colour: the maximum over the classes that `method` explains."""
+        return max(facts.statistics.max for facts in self.record.explanations if facts.method == method)
 
     def target_name(self, panel: Panel) -> str:
         """Return the class that the maps of `panel` explain."""

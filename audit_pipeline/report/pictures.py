@@ -21,8 +21,8 @@ ROLES = ("plane", "image")
 def overlay_pictures(record: StudyRecord, panels: Sequence[Panel], context: ReportContext) -> Mapping[str, bytes]:
     """Return ``overlays/METHOD-CLASS-PLANE.png`` -> file for the planes through the evidence and for 2D images.
 
-    Pixels keep their physical aspect; colours are those of the report: the map's own maximum gets the last one. A map
-    that failed its tests is hatched.
+    Pixels keep their physical aspect; colours are those of the report: the maximum over the classes of a method gets
+    the last one. A map that failed its tests is hatched.
     """
     shown = evidence.shown(record, panels, context)
     files: dict[str, bytes] = {}
@@ -42,7 +42,7 @@ def _pair(shown: evidence.Shown, panel: Panel, facts: ExplanationFacts) -> Bytes
         panel.anatomy,
         panel.maps[facts.method],
         window=look.window,
-        scale_max=facts.statistics.max,
+        scale_max=shown.scale_max(facts.method),
         colour_map=look.colour_map,
         opacity=look.opacity,
         shape=shape,

@@ -91,7 +91,8 @@ def test_one_bright_slice_is_flagged(grid):
     values[2] = 1.0
     finding = one_slice(make_evidence(make_explanation(values)))
     assert finding.outcome is Outcome.FLAG
-    assert finding.value == pytest.approx(grid[0], rel=0.15)
+    assert finding.value < finding.limit == 2
+    assert finding.value == pytest.approx(1.3, abs=0.4)
 
 
 @pytest.mark.parametrize("grid", [(8, 8, 8), (4, 7, 7), (4, 4, 4)])

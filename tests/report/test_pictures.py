@@ -65,3 +65,20 @@ def test_a_map_that_failed_its_tests_is_hatched(radiograph):
 
 def test_a_refused_study_has_no_pictures():
     assert overlay_pictures(report_cases.refused_record(), (), report_cases.context()) == {}
+
+
+def test_a_class_with_little_evidence_stays_pale_beside_one_with_much(radiograph):
+    record, panels = radiograph
+    weak = record.explanations[0]
+    strong = replace(weak, target=weak.target + 1, statistics=replace(weak.statistics, max=100 * weak.statistics.max))
+    before = overlay_pictures(record, panels, report_cases.context())
+    after = overlay_pictures(
+        replace(record, explanations=(*record.explanations, strong)), panels, report_cases.context()
+    )
+    name = next(name for name in before if f"{weak.method}-" in name)
+
+    def strongest_colour(content):
+        blended = halves(pixels(content))[1]
+        return (blended.max(axis=2) - blended.min(axis=2)).max()
+
+    assert strongest_colour(after[name]) < 0.2 * strongest_colour(before[name])
