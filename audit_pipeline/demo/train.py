@@ -11,27 +11,22 @@ tuning, calibration (the reference) and held-out evaluation are disjoint from ea
 from __future__ import annotations
 
 import argparse
-import io
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 import yaml
-from pyarrow import parquet
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 
 from audit_pipeline.card import ModelCard, read_card
-from audit_pipeline.cohort.discrimination import discrimination
 from audit_pipeline.demo.examples import Example, examples
+from audit_pipeline.demo.measure import Scores, best_threshold, evidence, performance, reference_bytes, scores
 from audit_pipeline.demo.recipes import RECIPES, Recipe
-from audit_pipeline.explain.engine import explain_batch
 from audit_pipeline.explain.layers import choose_layer
 from audit_pipeline.models.networks import build_network
 from audit_pipeline.store.files import sha256
@@ -43,16 +38,6 @@ HELD_OUT = range(40_000, 40_240)
 SEED = 20261122
 AIR_LEVEL = 0.04
 """Model input of air, which the intensity windows map to 0, with its noise."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """Logit differences in favour of a nodule, (N,), labels, pooled features (N, C), and distances of the peak."""
-
-    logits: Tensor
-    labels: Tensor
-    features: Tensor
-    peak_cells: list[float]
 
 
 def main() -> None:
@@ -89,11 +74,19 @@ def finish(name: str, recipe: Recipe, network: nn.Module, output: Path, start: f
     card = _unpinned(name, recipe)
     network.eval()
     tuning_examples = examples(TUNING, card)
-    _calibrate(network, _scores(network, tuning_examples, card))
-    threshold = _threshold(_scores(network, tuning_examples, card))
-    facts = _facts(_scores(network, examples(HELD_OUT, card), card), threshold, card)
-    facts["minutes"] = round((time.perf_counter() - start) / 60, 1)
-    reference = _reference_bytes(network, examples(REFERENCE, card), card)
+    _calibrate(network, scores(network, tuning_examples, card))
+    threshold = best_threshold(scores(network, tuning_examples, card))
+    facts = {
+        "data": "phantoms of audit_pipeline.demo.phantom, no patient data",
+        "training_phantoms": 2 * len(TRAINING),
+        "tuning_phantoms": len(TUNING),
+        "reference_phantoms": len(REFERENCE),
+        "held_out_phantoms": len(HELD_OUT),
+        **performance(scores(network, examples(HELD_OUT, card), card), threshold),
+        "seed": SEED,
+        "minutes": round((time.perf_counter() - start) / 60, 1),
+    }
+    reference = reference_bytes(network, examples(REFERENCE, card), card)
     _write(name, recipe, network, threshold, facts, reference, output)
     _say(start, yaml.safe_dump(facts, sort_keys=False))
 
@@ -107,13 +100,8 @@ def _say(start: float, sentence: str) -> None:
     print(f"[{time.perf_counter() - start:6.0f} s] {sentence}", flush=True)  # noqa: T201 - a script
 
 
-def _evidence(logits: Tensor) -> Tensor:
-    """Return the logit in favour of a nodule: the only one, or the difference of the two."""
-    return logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]
-
-
 def _loss(logits: Tensor, labels: Tensor) -> Tensor:
-    return functional.binary_cross_entropy_with_logits(_evidence(logits), labels)
+    return functional.binary_cross_entropy_with_logits(evidence(logits), labels)
 
 
 def _learn_on_crops(
@@ -256,24 +244,6 @@ def _away(one: Example, grid: tuple[int, ...]) -> Tensor:
     return far
 
 
-def _scores(network: nn.Module, given: Sequence[Example], card: ModelCard) -> Scores:
-    """Return logits and features, and for detected nodules the distance of the map's peak in cells."""
-    logits, features, distances = [], [], []
-    target = len(card.classes) - 1
-    for one in given:
-        maps = explain_batch(network, torch.from_numpy(one.values)[None], methods=["hirescam"], targets=[target])
-        logits.append(_evidence(maps.logits))
-        features.append(maps.features)
-        if one.centre is not None and float(logits[-1]) > 0:
-            values = maps.values["hirescam"][0, 0]
-            peak = np.unravel_index(int(values.argmax()), values.shape)
-            cells = [size / full for size, full in zip(values.shape, one.values.shape[1:], strict=True)]
-            place = [(middle + 0.5) * cell - 0.5 for middle, cell in zip(one.centre, cells, strict=True)]
-            distances.append(float(np.abs(np.array(peak) - place).max()))
-    labels = torch.tensor([one.label for one in given])
-    return Scores(torch.cat(logits), labels, torch.cat(features), distances)
-
-
 def _calibrate(network: nn.Module, tuning: Scores) -> None:
     """Scale and shift the head so that its probabilities fit the tuning phantoms.
 
@@ -299,58 +269,6 @@ def _calibrate(network: nn.Module, tuning: Scores) -> None:
     with torch.no_grad():
         head.weight.mul_(scale)
         head.bias.mul_(scale).add_(signs * shift)
-
-
-def _threshold(tuning: Scores) -> float:
-    """Return the probability threshold with the largest Youden index on the tuning phantoms, midway in its range."""
-    chances = torch.sigmoid(tuning.logits)
-    cuts = torch.linspace(0.05, 0.95, 181)
-    called = chances[None] >= cuts[:, None]
-    sensitivity = called[:, tuning.labels].float().mean(1)
-    specificity = (~called[:, ~tuning.labels]).float().mean(1)
-    youden = sensitivity + specificity
-    best = cuts[youden >= youden.max() - 1e-6]
-    return round(float(best.median()), 3)
-
-
-def _facts(held_out: Scores, threshold: float, card: ModelCard) -> dict[str, Any]:
-    scores = held_out.logits.double().numpy()
-    labels = held_out.labels.numpy()
-    area = discrimination(scores.tolist(), labels.tolist())
-    assert area.auroc is not None
-    assert area.low is not None
-    assert area.high is not None
-    called = torch.sigmoid(held_out.logits).numpy() >= threshold
-    on_nodule = sum(distance <= 1.0 for distance in held_out.peak_cells)
-    return {
-        "data": "phantoms of audit_pipeline.demo.phantom, no patient data",
-        "training_phantoms": 2 * len(TRAINING),
-        "tuning_phantoms": len(TUNING),
-        "reference_phantoms": len(REFERENCE),
-        "held_out_phantoms": len(HELD_OUT),
-        "held_out_auroc": round(area.auroc, 4),
-        "held_out_auroc_interval_95": [round(area.low, 4), round(area.high, 4)],
-        "held_out_sensitivity": f"{int(called[labels].sum())}/{int(labels.sum())}",
-        "held_out_specificity": f"{int((~called[~labels]).sum())}/{int((~labels).sum())}",
-        "peak_within_one_cell_of_detected_nodule": f"{on_nodule}/{len(held_out.peak_cells)}",
-        "seed": SEED,
-        "task": str(card.task),
-    }
-
-
-def _reference_bytes(network: nn.Module, given: Sequence[Example], card: ModelCard) -> bytes:
-    """Return the reference table: pooled features, and mean, deviation, minimum and maximum of each input."""
-    features = _scores(network, given, card).features.numpy()
-    rows = [one.values.astype(np.float64) for one in given]
-    intensities = np.array([[row.mean(), row.std(), row.min(), row.max()] for row in rows], dtype=np.float32)
-    columns = {
-        name: pa.FixedSizeListArray.from_arrays(pa.array(table.reshape(-1)), table.shape[1])
-        for name, table in (("features", features), ("intensities", intensities))
-    }
-    stream = io.BytesIO()
-    layer = choose_layer(network, torch.from_numpy(given[0].values)[None])
-    parquet.write_table(pa.table(columns, metadata={"layer": layer}), stream, compression="zstd")
-    return stream.getvalue()
 
 
 def _write(

@@ -14,8 +14,8 @@ from audit_pipeline.cohort.proportions import FEWEST
 from audit_pipeline.demo import examples as example_module
 from audit_pipeline.demo import train as script
 from audit_pipeline.demo.examples import Example, example
+from audit_pipeline.demo.measure import Scores, best_threshold, evidence
 from audit_pipeline.demo.recipes import RECIPES
-from audit_pipeline.demo.train import Scores
 from audit_pipeline.explain.engine import explain_input
 from audit_pipeline.models.classifier import load_classifier
 from audit_pipeline.store.tables import read_reference
@@ -87,20 +87,20 @@ def scores(logits, labels):
 def test_the_threshold_lies_midway_between_groups_that_are_apart():
     probabilities = torch.tensor([0.1, 0.2, 0.3, 0.7, 0.8, 0.9])
     given = scores(torch.logit(probabilities).tolist(), [False, False, False, True, True, True])
-    assert script._threshold(given) == pytest.approx(0.5, abs=0.01)
+    assert best_threshold(given) == pytest.approx(0.5, abs=0.01)
 
 
 def test_the_threshold_gives_up_what_costs_least():
     # one of four healthy above the ill ones: calling from 0.6 keeps 4/4 ill and 3/4 well, anything higher loses ill
     probabilities = torch.tensor([0.1, 0.2, 0.4, 0.95, 0.62, 0.7, 0.8, 0.9])
     given = scores(torch.logit(probabilities).tolist(), [False] * 4 + [True] * 4)
-    chosen = script._threshold(given)
+    chosen = best_threshold(given)
     assert 0.4 < chosen <= 0.62
 
 
 def test_evidence_of_two_classes_is_the_difference_of_their_logits():
-    assert script._evidence(torch.tensor([[1.0, 4.0], [2.0, -1.0]])).tolist() == [3.0, -3.0]
-    assert script._evidence(torch.tensor([[2.5], [-1.0]])).tolist() == [2.5, -1.0]
+    assert evidence(torch.tensor([[1.0, 4.0], [2.0, -1.0]])).tolist() == [3.0, -3.0]
+    assert evidence(torch.tensor([[2.5], [-1.0]])).tolist() == [2.5, -1.0]
 
 
 class Toy(nn.Module):
@@ -137,9 +137,7 @@ def test_the_fitted_head_separates_what_a_line_can_separate(name):
     script._fit_head(network, pairs, card)
     with torch.no_grad():
         for ill, well in pairs:
-            ill_logit, well_logit = (
-                script._evidence(network(torch.from_numpy(one.values)[None])) for one in (ill, well)
-            )
+            ill_logit, well_logit = (evidence(network(torch.from_numpy(one.values)[None])) for one in (ill, well))
             assert ill_logit > 0 > well_logit
 
 
@@ -159,10 +157,10 @@ def test_calibration_scales_and_shifts_the_evidence_to_where_the_tuning_phantoms
     network = Toy(classes)
     inputs = torch.from_numpy(random.normal(0, 3, (60, 2, 2, 2)).astype(np.float32))
     with torch.no_grad():
-        before = script._evidence(network(inputs))
+        before = evidence(network(inputs))
         labels = torch.from_numpy(random.random(60)) < torch.sigmoid(3 * before - 1)
         script._calibrate(network, Scores(before, labels, torch.zeros(60, 1), []))
-        after = script._evidence(network(inputs))
+        after = evidence(network(inputs))
     scale, shift = np.polyfit(before.numpy(), after.numpy(), 1)
     assert after.numpy() == pytest.approx(scale * before.numpy() + shift, abs=1e-4)
     # Platt's targets, and the two conditions of the largest likelihood of a logistic regression
