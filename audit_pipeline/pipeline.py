@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from audit_pipeline.checks import body_mask, judge_each_map, run_checks, verdict
 from audit_pipeline.config import AuditConfig
 from audit_pipeline.dossier import Dossier, explanation_facts, image_facts, map_files, prediction_facts
 from audit_pipeline.errors import AuditError
+from audit_pipeline.evidence import Evidence, Reference
 from audit_pipeline.explain.engine import Maps, explain_input
 from audit_pipeline.explain.place import place
 from audit_pipeline.explain.views import panels
@@ -20,7 +22,7 @@ from audit_pipeline.models.classifier import Classifier
 from audit_pipeline.predict import choose_targets, forward, predict
 from audit_pipeline.prepare import prepare
 from audit_pipeline.records import (
-    Evidence,
+    Disposition,
     Explanation,
     Finding,
     Image,
@@ -28,7 +30,6 @@ from audit_pipeline.records import (
     Panel,
     Prediction,
     Prepared,
-    Reference,
     Status,
 )
 from audit_pipeline.report import ReportContext, overlay_pictures, render_study
@@ -77,10 +78,11 @@ def audit_study(source: StudySource, key: str, label: str | None, auditor: Audit
     A study is refused when it cannot be loaded or does not fit the model, and failed when something breaks later.
     """
     progress = Progress()
-    with progress.of("load"):
-        delivery = deliver(source, _load_settings(auditor.config))
-    started = _started(key, label, delivery, auditor)
+    started = _started(source, key, label, auditor)
     try:
+        with progress.of("load"):
+            delivery = deliver(source, _load_settings(auditor.config))
+        started = replace(started, files=_dispositions(delivery))
         return _audit(delivery, started, progress, auditor)
     except AuditError as error:
         failure = Failure(code=error.code, message=str(error), stage=progress.stage)
@@ -216,17 +218,19 @@ def render(
     return {}
 
 
-def _started(key: str, label: str | None, delivery: Delivery, auditor: Auditor) -> StudyRecord:
-    counts: dict[str, int] = {}
-    for file in delivery.files:
-        counts[file.disposition] = counts.get(file.disposition, 0) + 1
+def _started(source: StudySource, key: str, label: str | None, auditor: Auditor) -> StudyRecord:
+    """Return the record before anything is known: every file counts as refused."""
     return StudyRecord(
         study=key,
         status=Status.REFUSED,
         model=auditor.model,
-        files={str(name): counts[name] for name in sorted(counts)},
+        files={str(Disposition.REFUSED): len(source.files)},
         label=label,
     )
+
+
+def _dispositions(delivery: Delivery) -> Mapping[str, int]:
+    return dict(sorted(Counter(str(file.disposition) for file in delivery.files).items()))
 
 
 def _ended(started: StudyRecord, failure: Failure, progress: Progress, auditor: Auditor) -> Dossier:

@@ -1,13 +1,13 @@
 """The records that pass between the stages: frozen, keyword-only, arrays sealed, no framework objects inside.
 
 Reading order is the order of the pipeline: `Study` and `Image` (load), `Prepared` (prepare), `Prediction` (predict),
-`Explanation` (explain), `Evidence` (what a check may see), `Finding` and `Verdict` (check), `Panel` (what a report
-draws), `StudyRecord` (what is kept).
+`Explanation` (explain), `Finding` and `Verdict` (check), `Panel` (what a report draws). What a check may see of them
+stands in `evidence.py`, what is kept in `study_record.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -296,53 +296,6 @@ class Explanation:
     def grid(self) -> tuple[int, ...]:
         """Shape of the layer's grid."""
         return tuple(int(size) for size in self.values.shape)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IntendedUse:
-    """What the model card allows: allow-lists and ranges; an empty list or None allows everything."""
-
-    modality: tuple[str, ...] = ()
-    body_part: tuple[str, ...] = ()
-    view: tuple[str, ...] = ()
-    age: tuple[float, float] | None = None
-    spacing_mm: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reference:
-    """Clean reference studies a model was characterised on: one row of features per study.
-
-    layer : module whose spatial means the features are; "" when the table does not say
-    features : (R, C) float32; intensities : (R, 4) float32, the mean, standard deviation, minimum and maximum of the
-    model input.
-    """
-
-    features: Floats
-    intensities: Floats
-    digest: str
-    layer: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Evidence:
-    """What a check may see of one study. All arrays are read-only.
-
-    `predict` runs the model again on a batch of prepared inputs (N, C, *S) and returns logits (N, K).
-    `body` is the mask of the patient on the prepared grid, None when it could not be found.
-    `head_is_pooled` tells that the gradient is constant over space, as behind global average pooling, so that
-    Grad-CAM and HiResCAM must agree.
-    """
-
-    image: Image
-    prepared: Prepared
-    prediction: Prediction
-    explanations: tuple[Explanation, ...]
-    intended: IntendedUse
-    predict: Callable[[Floats], Matrix]
-    body: Mask | None = None
-    reference: Reference | None = None
-    head_is_pooled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

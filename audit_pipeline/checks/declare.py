@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import wraps
 from types import MappingProxyType
 
-from audit_pipeline.records import Evidence, FailureMode, Finding, Outcome
+from audit_pipeline.evidence import Evidence
+from audit_pipeline.records import FailureMode, Finding, Outcome
 from audit_pipeline.registry import Registry
 
 Setting = bool | int | float | str

@@ -8,7 +8,8 @@ from audit_pipeline.checks.declare import Result, check, not_evaluable
 from audit_pipeline.checks.map_measures import pearson, spearman, top_overlap
 from audit_pipeline.checks.per_map import absence, top_explanations
 from audit_pipeline.checks.wording import sentence, shown
-from audit_pipeline.records import Evidence, Explanation, Outcome
+from audit_pipeline.evidence import Evidence
+from audit_pipeline.records import Explanation, Outcome
 
 PAIR = ("gradcam", "hirescam")
 

@@ -10,7 +10,8 @@ from audit_pipeline.checks.map_measures import border_band, enrichment, mass, sh
 from audit_pipeline.checks.null_limits import limits_for
 from audit_pipeline.checks.per_map import judge_maps
 from audit_pipeline.checks.wording import percent, shown
-from audit_pipeline.records import Evidence, Explanation, Mask, Outcome
+from audit_pipeline.evidence import Evidence
+from audit_pipeline.records import Explanation, Mask, Outcome
 
 
 @check(

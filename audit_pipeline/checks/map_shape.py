@@ -9,7 +9,8 @@ from audit_pipeline.checks.map_measures import effective_count, half_peak_area, 
 from audit_pipeline.checks.null_limits import limits_for
 from audit_pipeline.checks.per_map import BADNESS, judge_maps, label, peak, top_explanations
 from audit_pipeline.checks.wording import percent, shown
-from audit_pipeline.records import Evidence, Explanation, Outcome
+from audit_pipeline.evidence import Evidence
+from audit_pipeline.records import Explanation, Outcome
 
 
 @check(

@@ -9,7 +9,8 @@ import numpy as np
 
 from audit_pipeline.checks.declare import Result, not_evaluable
 from audit_pipeline.checks.wording import sentence
-from audit_pipeline.records import Evidence, Explanation, Outcome
+from audit_pipeline.evidence import Evidence
+from audit_pipeline.records import Explanation, Outcome
 
 BADNESS = (
     Outcome.NOT_EVALUABLE,

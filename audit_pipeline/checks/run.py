@@ -11,7 +11,8 @@ from audit_pipeline.checks.declare import Check, Result, finding_of, not_evaluab
 from audit_pipeline.checks.families import catalogue
 from audit_pipeline.checks.settings import is_disabled, validate_settings
 from audit_pipeline.config import ChecksSection, Level
-from audit_pipeline.records import Evidence, Finding, Outcome
+from audit_pipeline.evidence import Evidence
+from audit_pipeline.records import Finding, Outcome
 
 FORWARD_PASSES: Mapping[Level, int | None] = {"screen": 0, "standard": 64, "deep": None}
 """How many more forward passes a check may ask for at each level; None means any number."""

@@ -9,7 +9,8 @@ from scipy.spatial.distance import cdist
 
 from audit_pipeline.checks.declare import Result, check, not_evaluable
 from audit_pipeline.checks.wording import counted, percent, shown
-from audit_pipeline.records import Evidence, Matrix, Outcome, Prediction, Reference, Task
+from audit_pipeline.evidence import Evidence, Reference
+from audit_pipeline.records import Matrix, Outcome, Prediction, Task
 
 MOMENTS = ("mean", "standard deviation", "minimum", "maximum")
 

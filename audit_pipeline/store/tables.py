@@ -11,7 +11,8 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from audit_pipeline.errors import ConfigError
-from audit_pipeline.records import Reference, sealed
+from audit_pipeline.evidence import Reference
+from audit_pipeline.records import sealed
 from audit_pipeline.store.files import sha256
 from audit_pipeline.study_record import StudyRecord
 

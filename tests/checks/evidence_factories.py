@@ -5,18 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from audit_pipeline.checks.map_measures import resampled
+from audit_pipeline.evidence import Evidence, IntendedUse
 from audit_pipeline.geometry import half_pixel_map
-from audit_pipeline.records import (
-    Evidence,
-    Explanation,
-    Image,
-    IntendedUse,
-    MapStatistics,
-    Prediction,
-    Prepared,
-    Task,
-    sealed,
-)
+from audit_pipeline.records import Explanation, Image, MapStatistics, Prediction, Prepared, Task, sealed
 
 STATISTICS = MapStatistics(
     min=0.0,

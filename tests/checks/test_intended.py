@@ -4,7 +4,8 @@ import pytest
 from evidence_factories import make_evidence, make_image
 
 from audit_pipeline.checks.intended import age_years, wrong_input
-from audit_pipeline.records import IntendedUse, Outcome
+from audit_pipeline.evidence import IntendedUse
+from audit_pipeline.records import Outcome
 
 HEADER = {"BodyPartExamined": "Chest", "ViewPosition": "PA", "PatientAge": "045Y"}
 
