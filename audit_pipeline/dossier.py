@@ -8,17 +8,16 @@ from dataclasses import dataclass, field, replace
 from audit_pipeline.explain.place import on_source
 from audit_pipeline.geometry import axis_codes
 from audit_pipeline.load.encode_nifti import nifti_bytes
-from audit_pipeline.records import Explanation, Image, Outcome, Panel, Prediction, Prepared
+from audit_pipeline.records import Explanation, Image, Outcome, Prediction, Prepared
 from audit_pipeline.store.files import sha256
 from audit_pipeline.study_record import ExplanationFacts, ImageFacts, PredictionFacts, StudyRecord
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dossier:
-    """One study, finished: its record, the panels of its report, and its files (path in the folder -> content)."""
+    """One study, finished: its record and its files (path in the folder -> content)."""
 
     record: StudyRecord
-    panels: tuple[Panel, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 

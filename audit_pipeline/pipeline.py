@@ -130,7 +130,7 @@ def _audit(delivery: Delivery, started: StudyRecord, progress: Progress, auditor
     with progress.of("report"):
         written = dict(files.values()) | {"figures.npz": figures_bytes(shown, explanations)}
         written |= render(record, shown, auditor.context, auditor.sampled)
-    return Dossier(record=replace(record, timings_s=dict(progress.timings_s)), panels=shown, files=written)
+    return Dossier(record=replace(record, timings_s=dict(progress.timings_s)), files=written)
 
 
 def _load_settings(config: AuditConfig) -> LoadSettings:

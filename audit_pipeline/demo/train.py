@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def train(name: str, recipe: Recipe, output: Path) -> None:
     _say(start, f"{sum(parameter.numel() for parameter in network.parameters())} parameters; learning on crops")
     _learn_on_crops(network, pairs, recipe, random, start)
     _say(start, "fitting the head and tuning on whole images")
-    _fit_head(network, pairs[: recipe.head_pairs], card)
+    _fit_head(network, pairs[: recipe.head_pairs])
     _tune(network, pairs, recipe, random, start)
     del pairs
     finish(name, recipe, network, output, start)
@@ -104,6 +104,26 @@ def _loss(logits: Tensor, labels: Tensor) -> Tensor:
     return functional.binary_cross_entropy_with_logits(evidence(logits), labels)
 
 
+def _descend(loss: Tensor, optimiser: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler) -> None:
+    optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    schedule.step()
+
+
+def _minimise(parameters: Sequence[Tensor], loss_of: Callable[[], Tensor]) -> None:
+    """Bring a smooth loss to its minimum, in place."""
+    optimiser = torch.optim.LBFGS(parameters, max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        loss = loss_of()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
+
+
 def _learn_on_crops(
     network: nn.Module,
     pairs: Sequence[tuple[Example, Example]],
@@ -120,10 +140,7 @@ def _learn_on_crops(
         chosen = random.integers(0, len(pairs), recipe.crop_pairs)
         crops = [crop for place in chosen for crop in _crops(pairs[place], recipe.crop, random)]
         loss = _loss(network(torch.from_numpy(np.stack(crops))), labels)
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        schedule.step()
+        _descend(loss, optimiser, schedule)
         mean = 0.98 * mean + 0.02 * loss.item()
         if step % 100 == 99:
             _say(start, f"crop step {step + 1}: loss {mean / (1 - 0.98 ** (step + 1)):.3f}")
@@ -149,7 +166,12 @@ def _head(network: nn.Module) -> nn.Linear:
     return [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
 
 
-def _fit_head(network: nn.Module, pairs: Sequence[tuple[Example, Example]], card: ModelCard) -> None:
+def _signs(head: nn.Linear) -> Tensor:
+    """Return how evidence for a nodule is shared among the logits: all on the only one, or half against half."""
+    return torch.tensor([1.0]) if head.out_features == 1 else torch.tensor([-0.5, 0.5])
+
+
+def _fit_head(network: nn.Module, pairs: Sequence[tuple[Example, Example]]) -> None:
     """Fit the linear head to the pooled features of whole images by penalised logistic regression."""
     head = _head(network)
     inputs: list[Tensor] = []
@@ -163,22 +185,17 @@ def _fit_head(network: nn.Module, pairs: Sequence[tuple[Example, Example]], card
     features, labels = torch.cat(inputs), torch.tensor([float(one.label) for one in flat])
     mean, deviation = features.mean(0), features.std(0) + 1e-6
     weight, bias = torch.zeros(features.shape[1], requires_grad=True), torch.zeros(1, requires_grad=True)
-    optimiser = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
 
-    def closure() -> Tensor:
-        optimiser.zero_grad()
+    def penalised() -> Tensor:
         logits = ((features - mean) / deviation) @ weight + bias
-        loss = functional.binary_cross_entropy_with_logits(logits, labels) + 1e-3 * weight.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+        return functional.binary_cross_entropy_with_logits(logits, labels) + 1e-3 * weight.square().sum()
 
-    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    _minimise([weight, bias], penalised)
     scaled = (weight / deviation).detach()
     offset = (bias - (weight * mean / deviation).sum()).detach()
-    signs = torch.tensor([1.0]) if len(card.classes) == 1 else torch.tensor([-0.5, 0.5])
     with torch.no_grad():
-        head.weight.copy_(signs[:, None] * scaled)
-        head.bias.copy_(signs * offset)
+        head.weight.copy_(_signs(head)[:, None] * scaled)
+        head.bias.copy_(_signs(head) * offset)
 
 
 def _tune(
@@ -207,10 +224,7 @@ def _tune(
         loss = _loss(network(inputs), labels) + recipe.penalty * _misplaced(
             features[0], inputs, _head(network).weight, given
         )
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        schedule.step()
+        _descend(loss, optimiser, schedule)
         mean = 0.95 * mean + 0.05 * loss.item()
         if step % 50 == 49:
             _say(start, f"whole-image step {step + 1}: loss {mean / (1 - 0.95 ** (step + 1)):.3f}")
@@ -255,20 +269,14 @@ def _calibrate(network: nn.Module, tuning: Scores) -> None:
     positives, negatives = int(tuning.labels.sum()), int((~tuning.labels).sum())
     targets = torch.where(tuning.labels, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     scale, shift = torch.ones(1, requires_grad=True), torch.zeros(1, requires_grad=True)
-    optimiser = torch.optim.LBFGS([scale, shift], max_iter=200, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        optimiser.zero_grad()
-        loss = functional.binary_cross_entropy_with_logits(scale * tuning.logits + shift, targets)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
-
-    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    _minimise(
+        [scale, shift],
+        lambda: functional.binary_cross_entropy_with_logits(scale * tuning.logits + shift, targets),
+    )
     head = _head(network)
-    signs = torch.tensor([1.0]) if head.out_features == 1 else torch.tensor([-0.5, 0.5])
     with torch.no_grad():
         head.weight.mul_(scale)
-        head.bias.mul_(scale).add_(signs * shift)
+        head.bias.mul_(scale).add_(_signs(head) * shift)
 
 
 def _write(

@@ -120,7 +120,7 @@ def _identity(config: AuditConfig, card: ModelCard, classifier: Classifier) -> d
 
 
 def _first_facts(config: AuditConfig, card: ModelCard, classifier: Classifier) -> dict[str, Any]:
-    """Return the content of ``run.json`` at the start; paths of the machine are counted, not named."""
+    """Return the content of ``run.json`` at the start; paths of the machine are left out."""
     configuration = config.model_dump(mode="json")
     configuration["input"]["paths"] = []
     configuration["input"]["labels"] = None

@@ -12,7 +12,7 @@ from torch import nn
 from audit_pipeline.card import ModelCard
 from audit_pipeline.errors import ConfigError, ModelError
 from audit_pipeline.models.networks import build_network
-from audit_pipeline.models.weights import digest_of, load_weights
+from audit_pipeline.models.weights import load_weights
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,12 +43,14 @@ def load_classifier(card: ModelCard, *, device: str = "auto", allow_code: bool =
     """
     place, name = choose_device(device)
     network = build_network(card) if card.factory is None else _from_factory(card, allow_code=allow_code)
-    digest = ""
     if card.weights is not None:
         load_weights(network, card.weights)
-        digest = digest_of(card.weights.path)
     return Classifier(
-        network=network.to(place).eval(), card=card, device=place, device_name=name, weights_sha256=digest
+        network=network.to(place).eval(),
+        card=card,
+        device=place,
+        device_name=name,
+        weights_sha256="" if card.weights is None else card.weights.sha256,
     )
 
 

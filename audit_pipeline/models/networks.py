@@ -19,7 +19,7 @@ Factory = Callable[..., nn.Module]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Network:
-    """One architecture. `dimensions` and `channels` name the keywords that take them from the card."""
+    """One architecture. `classes` and `channels` name the keywords that take their number from the card."""
 
     name: str
     sentence: str

@@ -134,7 +134,7 @@ def test_the_fitted_head_separates_what_a_line_can_separate(name):
     card = read_card({**RECIPES[name].card, **UNPINNED})
     torch.manual_seed(0)
     network, pairs = Toy(len(card.classes)), separable()
-    script._fit_head(network, pairs, card)
+    script._fit_head(network, pairs)
     with torch.no_grad():
         for ill, well in pairs:
             ill_logit, well_logit = (evidence(network(torch.from_numpy(one.values)[None])) for one in (ill, well))
@@ -142,9 +142,8 @@ def test_the_fitted_head_separates_what_a_line_can_separate(name):
 
 
 def test_the_fitted_head_of_two_classes_is_as_sure_of_one_as_of_the_other():
-    card = read_card({**RECIPES["ct_3d"].card, **UNPINNED})
     network = Toy(2)
-    script._fit_head(network, separable(), card)
+    script._fit_head(network, separable())
     assert torch.allclose(network.head.weight[0], -network.head.weight[1])
     assert torch.allclose(network.head.bias[0], -network.head.bias[1])
     assert abs(network.head.weight[1, 0]) > 3 * abs(network.head.weight[1, 1])
