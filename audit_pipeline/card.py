@@ -10,10 +10,11 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from audit_pipeline.config import Settings, read_yaml, validated
+from audit_pipeline.config import read_yaml, validated
 from audit_pipeline.evidence import IntendedUse
 from audit_pipeline.records import Task
 from audit_pipeline.registry import unknown_name
+from audit_pipeline.strict import Settings
 
 
 class Bounds(Settings):

@@ -62,7 +62,9 @@ def main() -> None:
     except AuditError as error:
         typer.echo(f"{error.code}: {error}", err=True)
         for path in getattr(error, "files", ())[:5]:
-            typer.echo(f"  {path}", err=True)
+            from audit_pipeline.inspection.wording import plain
+
+            typer.echo(f"  {plain(path)}", err=True)
         sys.exit(USAGE)
 
 
@@ -143,16 +145,52 @@ def demo(
 
 @app.command()
 def inspect(
-    path: Annotated[Path, typer.Argument(help="A file, or a folder of any depth.")],
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="PATH...", help="Files, archives, or folders of any depth.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Load as this configuration would; without PATH, its input.paths.")
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="key.path=value, for example input.select.modality=CT. May be repeated."),
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain-selection", help="Show which image input.select chooses, and why not the others.")
+    ] = False,
 ) -> None:
     """Show what would be loaded, without a model: dispositions of files, geometry of images, findings, refusals."""
-    from audit_pipeline.inspection import inspect_path, inspection_text
+    from audit_pipeline.config import read_config
+    from audit_pipeline.inspection import inspect_paths, is_complete
 
-    found = inspect_path(path)
-    typer.echo(json.dumps(found, indent=1, allow_nan=False) if as_json else inspection_text(found))
-    if any(study["error"] for study in found["studies"]):
+    settings = read_config(config or {"model": {"card": {}}}, sets or ())
+    chosen = paths or settings.input.paths
+    if not chosen:
+        raise typer.BadParameter("name a file or folder, or a configuration with input.paths", param_hint="PATH")
+    with _progress(quiet=as_json, waiting="looking for studies") as on_progress:
+        found = inspect_paths(
+            chosen, section=settings.input, workers=settings.run.workers, explain=explain, on_progress=on_progress
+        )
+    _show(json.dumps(found, indent=1, allow_nan=False) if as_json else _inspected(found))
+    if not is_complete(found):
         raise typer.Exit(1)
+
+
+def _inspected(found: dict[str, Any]) -> str:
+    """Return the page for a terminal that is wide enough, and plain lines for everything else."""
+    import shutil
+
+    from audit_pipeline.inspection import NARROWEST, inspection_text, page
+
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    return page(found, width) if width >= NARROWEST else inspection_text(found)
+
+
+def _show(text: str) -> None:
+    """Print text whose letters the terminal may not know; those become code points."""
+    encoding = sys.stdout.encoding or "utf-8"
+    typer.echo(text.encode(encoding, errors="backslashreplace").decode(encoding), color=True)
 
 
 @app.command(name="list")
@@ -205,25 +243,25 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 @contextmanager
-def _progress(*, quiet: bool) -> Iterator[OnProgress | None]:
+def _progress(*, quiet: bool, waiting: str = "loading the model") -> Iterator[OnProgress | None]:
     """Yield a callback that draws a bar on a terminal, prints a line elsewhere, and nothing when `quiet`."""
     if quiet:
         yield None
     elif sys.stderr.isatty():
-        with _bar() as on_progress:
+        with _bar(waiting) as on_progress:
             yield on_progress
     else:
         yield lambda done, total, sentence: typer.echo(f"[{done}/{total}] {sentence}", err=True)
 
 
 @contextmanager
-def _bar() -> Iterator[OnProgress]:
+def _bar(waiting: str) -> Iterator[OnProgress]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False))
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("loading the model", total=None)
+        task = bar.add_task(waiting, total=None)
 
         def advance(done: int, total: int, sentence: str) -> None:
             bar.update(task, total=total, completed=done, description=sentence)

@@ -11,19 +11,15 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from audit_pipeline.errors import ConfigError
 from audit_pipeline.registry import unknown_name
+from audit_pipeline.selection import SelectRules
+from audit_pipeline.strict import Settings
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Level = Literal["screen", "standard", "deep"]
-
-
-class Settings(BaseModel):
-    """Base of all sections: unknown keys are errors, values are frozen."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class AuditSection(Settings):
@@ -32,14 +28,6 @@ class AuditSection(Settings):
     name: str = Field("audit", description="Name of the audit, printed on every report")
     intended_use: str = Field("", description="What the model is for, in one sentence; printed on page one")
     level: Level = Field("standard", description="How much work each check may ask for")
-
-
-class SelectRules(Settings):
-    """Which image of a study goes to the model; the rules are combined with AND."""
-
-    modality: list[str] = Field([], description="Allowed DICOM Modality values; empty allows all")
-    min_slices: int = Field(0, ge=0, description="Smallest number of slices of a volume")
-    max_slices: int | None = Field(None, ge=1, description="Largest number of slices of a volume")
 
 
 class InputSection(Settings):
@@ -56,6 +44,15 @@ class InputSection(Settings):
     )
     volume: int | None = Field(None, ge=0, description="Which volume of a four-dimensional NIfTI file")
     prefer_affine: Literal["sform", "qform"] | None = Field(None, description="Which transform wins when both differ")
+    uneven: Literal["refuse", "resample"] = Field(
+        "refuse", description="A stack on no even grid; resample: linearly to its smallest step, marked as such"
+    )
+    suv: Literal["body_weight"] | None = Field(
+        None, description="body_weight: PET activity becomes the standardised uptake value, or the study is refused"
+    )
+    part: Literal["real", "imaginary", "magnitude", "phase"] | None = Field(
+        None, description="Which part of complex voxels is taken; null refuses them"
+    )
 
 
 class ModelSection(Settings):
@@ -107,10 +104,20 @@ class RunSection(Settings):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU when there is one")
     precision: Literal["fp32"] = Field("fp32", description="Arithmetic of the network")
     batch_bytes: Literal["auto"] = Field("auto", description="Bytes of images held at once: one study at a time")
-    workers: Literal["auto"] = Field("auto", description="Loader processes: the run loads in its own process")
+    workers: Literal["auto"] | int = Field(
+        "auto", description="Processes that decode compressed pixels; auto takes one a core"
+    )
     seed: int = Field(0, ge=0, description="Seed of everything that draws random numbers")
     output: Path = Field(Path("reports/audit"), description="The run folder; started again on it, a run resumes")
     site_key: Path | None = Field(None, description="File with the secret that keys the pseudonyms")
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _auto_or_a_number(cls, given: Any) -> Any:
+        is_number = isinstance(given, int) and not isinstance(given, bool) and given > 0
+        if given != "auto" and not is_number:
+            raise ValueError(f"auto or a whole number above zero is needed, found {given!r}")
+        return given
 
 
 class AuditConfig(Settings):
@@ -221,6 +228,8 @@ def _sentence(model: type[BaseModel], problem: Any) -> str:
 def _fields_at(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
     current: Any = model
     for part in location:
+        if isinstance(part, int):
+            continue  # a place in a list, whose entries are of the model that the list names
         field = current.model_fields.get(part) if hasattr(current, "model_fields") else None
         candidates = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
         models = [one for one in candidates if isinstance(one, type) and issubclass(one, BaseModel)]

@@ -153,3 +153,11 @@ class AffineConflictError(LoadError):
 
 class CorruptFileError(LoadError):
     """The file is truncated or fails its checksum."""
+
+
+class ArchiveError(LoadError):
+    """The archive is damaged, encrypted, or holds names that lead outside of it."""
+
+
+class SuvError(LoadError):
+    """The standardised uptake value was asked for and cannot be computed from the header."""

@@ -17,7 +17,8 @@ from audit_pipeline.evidence import Evidence, Reference
 from audit_pipeline.explain.engine import Maps, explain_input
 from audit_pipeline.explain.place import place
 from audit_pipeline.explain.views import panels
-from audit_pipeline.load import Delivery, LoadSettings, StudySource, choose_image, deliver
+from audit_pipeline.load import Delivery, StudySource, deliver
+from audit_pipeline.load.chosen import settings_from
 from audit_pipeline.models.classifier import Classifier
 from audit_pipeline.predict import choose_targets, forward, predict
 from audit_pipeline.prepare import prepare
@@ -81,7 +82,8 @@ def audit_study(source: StudySource, key: str, label: str | None, auditor: Audit
     started = _started(source, key, label, auditor)
     try:
         with progress.of("load"):
-            delivery = deliver(source, _load_settings(auditor.config))
+            settings = settings_from(auditor.config.input, auditor.config.run.workers)
+            delivery = deliver(source, settings, auditor.config.input.select)
         started = replace(started, files=_dispositions(delivery))
         return _audit(delivery, started, progress, auditor)
     except AuditError as error:
@@ -100,7 +102,8 @@ def _audit(delivery: Delivery, started: StudyRecord, progress: Progress, auditor
     if delivery.study is None:
         assert delivery.error is not None
         raise delivery.error
-    image = progress.image = choose_image(delivery.study, config.input.select)
+    (image,) = delivery.study.images
+    progress.image = image
     with progress.of("prepare"):
         prepared = progress.prepared = prepare(image, card)
     with progress.of("predict"):
@@ -131,13 +134,6 @@ def _audit(delivery: Delivery, started: StudyRecord, progress: Progress, auditor
         written = dict(files.values()) | {"figures.npz": figures_bytes(shown, explanations)}
         written |= render(record, shown, auditor.context, auditor.sampled)
     return Dossier(record=replace(record, timings_s=dict(progress.timings_s)), files=written)
-
-
-def _load_settings(config: AuditConfig) -> LoadSettings:
-    given = config.input
-    return LoadSettings(
-        volume=given.volume, polarity=given.polarity, gaps=given.gaps, prefer_affine=given.prefer_affine
-    )
 
 
 def _one_pass(prepared: Prepared, auditor: Auditor) -> Maps:

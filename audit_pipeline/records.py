@@ -166,6 +166,7 @@ class Image:
     metadata : allow-listed header fields by DICOM keyword, no identity
     stack : what was measured about the slices; None for single images and NIfTI
     sources : SHA-256 of every file that contributed, in slice order
+    selectors : header fields that selection rules asked for by keyword; they may identify and are never kept or printed
     """
 
     values: Floats
@@ -179,6 +180,7 @@ class Image:
     stack: StackFacts | None = None
     findings: tuple[Finding, ...] = ()
     sources: tuple[str, ...] = ()
+    selectors: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_colour(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -39,3 +40,17 @@ def make_image():
         return Image(values=sealed(array), affine=matrix, spacing_mm=spacing_mm, **(defaults | fields))
 
     return make
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Print how the cases of the loader's benches ended."""
+    ended: dict[str, Counter[str]] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, value in getattr(report, "user_properties", ()):
+                if name == "bench" and getattr(report, "when", "") == "call":
+                    bench, _, verdict = value.partition(":")
+                    ended.setdefault(bench, Counter())[verdict] += 1
+    for bench, counts in sorted(ended.items()):
+        listed = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("right", "flagged", "refused", "wrong"))
+        terminalreporter.write_line(f"loader bench, {bench}: {counts.total()} cases: {listed}")

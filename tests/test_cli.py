@@ -116,6 +116,30 @@ def test_inspect_names_refusals_and_returns_1(tmp_path):
     assert "refused  CorruptFileError" in result.output
 
 
+def test_inspect_explains_which_image_the_rules_choose(tmp_path):
+    studies = write_studies(tmp_path / "studies", 1)
+    chosen = invoke("inspect", studies, "--explain-selection", "--set", "input.select.min_slices=20")
+    assert chosen.exit_code == 0
+    assert "chosen  image 1" in chosen.output
+    refused = invoke("inspect", studies, "--explain-selection", "--set", "input.select.modality=CT")
+    assert refused.exit_code == 1
+    assert "modality unknown is not CT" in refused.output
+
+
+def test_a_file_name_in_an_error_is_printed_without_its_control_characters(monkeypatch, capsys):
+    from pathlib import Path
+
+    from audit_pipeline.errors import NotAStudyError
+
+    def refuse(*_, **__):
+        raise NotAStudyError("there is no image", [Path("a\x1b[31mb")])
+
+    monkeypatch.setattr(cli, "app", refuse)
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "  a\\x1b[31mb\n" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("what", "name"), [("explainers", "hirescam"), ("checks", "near_threshold"), ("networks", "densenet121")]
 )
@@ -146,7 +170,7 @@ def test_report_renders_again_and_verify_finds_a_change(place, tmp_path):
 def test_a_progress_bar_is_drawn_on_a_terminal(monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     with cli._progress(quiet=False) as on_progress:
-        on_progress(1, 2, "half")
+        on_progress(1, 2, "half of [/bold]")
     with cli._progress(quiet=True) as silent:
         assert silent is None
 

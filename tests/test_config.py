@@ -52,6 +52,41 @@ run:     {device: auto, precision: fp32, batch_bytes: auto, workers: auto, seed:
         ({"report": {"profile": "clinical"}}, "report.profile: input should be 'deidentified'; found 'clinical'"),
         ({"input": {"select": {"min_slices": -1}}}, "input.select.min_slices: input should be greater"),
         ({"input": {"select": {"modalities": []}}}, "unknown key 'modalities'; did you mean 'modality'"),
+        ({"input": {"select": {"orientation": "diagonal"}}}, "input.select.orientation.0: input should be 'axial'"),
+        ({"input": {"select": {"slice_spacing_mm": [3, 1]}}}, "slice_spacing_mm: min (3) must not be above max (1)"),
+        ({"input": {"select": {"slice_spacing_mm": [3]}}}, "slice_spacing_mm: an interval needs min, max or both"),
+        ({"input": {"select": {"slice_spacing_mm": {}}}}, "slice_spacing_mm: an interval needs min, max or both"),
+        ({"input": {"select": {"pixel_spacing_mm": [None, None]}}}, "an interval needs min, max or both"),
+        ({"input": {"select": {"min_slices": 9, "max_slices": 3}}}, "min_slices (9) must not be above max_slices (3)"),
+        ({"input": {"select": {"any": [{}]}}}, "an entry of all, any or none asks nothing"),
+        (
+            {"input": {"select": {"any": [{"modality": "CT"}, {"modalty": "MR"}]}}},
+            "any.1.modalty: unknown key 'modalty'",
+        ),
+        ({"input": {"select": {"tags": {"KVP": 120}}}}, "input.select.tags: input should be a valid list"),
+        (
+            {"input": {"select": {"tags": [{"tag": "KVP", "equls": 9}]}}},
+            "tags.0.equls: unknown key 'equls'; did you mean",
+        ),
+        ({"input": {"select": {"tags": [{"tag": "KVP"}]}}}, "max, present is needed; found none"),
+        ({"input": {"select": {"tags": [{"tag": "KVP", "equals": 1, "max": 2}]}}}, "found equals, min and max"),
+        ({"input": {"select": {"tags": [{"tag": "KVP", "equals": True}]}}}, "yes, no, on and off need quotes"),
+        ({"input": {"select": {"tags": [{"tag": "KVP", "equals": [1]}]}}}, "lists belong to one_of"),
+        ({"input": {"select": {"tags": [{"tag": "KVP", "one_of": []}]}}}, "tags.0.one_of: list should have at least 1"),
+        (
+            {"input": {"select": {"tags": [{"tag": "KVP", "matches": "a[b"}]}}},
+            "'a[b' is no regular expression at character 2: unterminated character set",
+        ),
+        (
+            {"input": {"select": {"tags": [{"tag": "KVP", "matches": "[[a]"}]}}},
+            "is no regular expression: Possible nested",
+        ),
+        ({"input": {"select": {"tags": [{"tag": "KVP", "matches": "a" * 257}]}}}, "at most 256 characters"),
+        ({"input": {"uneven": "guess"}}, "input.uneven: input should be 'refuse' or 'resample'; found 'guess'"),
+        ({"input": {"suv": "lean"}}, "input.suv: input should be 'body_weight'"),
+        ({"run": {"workers": 0}}, "run.workers: auto or a whole number above zero is needed, found 0"),
+        ({"run": {"workers": "two"}}, "run.workers: auto or a whole number above zero is needed, found 'two'"),
+        ({"run": {"workers": True}}, "run.workers: auto or a whole number above zero is needed, found True"),
         ({"model": {}}, "model.card: field required"),
         ({"report": {"pdf": "some"}}, "report.pdf: string should match pattern"),
     ],
@@ -60,6 +95,31 @@ def test_a_wrong_key_or_value_is_named_with_its_path(change, expected):
     with pytest.raises(ConfigError) as caught:
         read_config(MINIMAL | change)
     assert expected in str(caught.value)
+
+
+def test_rules_may_be_written_short_or_in_full():
+    short = read_config(MINIMAL, ["input.select.modality=CT", "input.select.slice_spacing_mm=[null, 3]"])
+    full = read_config(MINIMAL, ["input.select.modality=[CT]", "input.select.slice_spacing_mm={max: 3}"])
+    assert short.input.select == full.input.select
+    assert short.input.select.slice_spacing_mm.max == 3
+
+
+def test_rules_survive_being_written_and_read_again():
+    rules = {
+        "orientation": "axial",
+        "pixel_spacing_mm": [0.4, 1],
+        "tags": [{"tag": "KVP", "one_of": [100, "120"]}, {"tag": "EchoTime", "max": 20}],
+        "any": [{"modality": "CT"}, {"none": [{"tags": [{"tag": "ImageType", "matches": "^LOC"}]}]}],
+    }
+    config = read_config(MINIMAL | {"input": {"select": rules}, "run": {"workers": 3}})
+    assert read_config(config.model_dump(mode="json")) == config
+
+
+def test_rules_that_hold_themselves_are_refused(tmp_path):
+    place = tmp_path / "audit.yaml"
+    place.write_text("model: {card: m.yaml}\ninput: {select: &rules {any: [*rules]}}\n")
+    with pytest.raises(ConfigError, match=r"input\.select\.any\.0"):
+        read_config(place)
 
 
 def test_all_problems_are_reported_at_once():

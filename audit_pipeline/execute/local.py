@@ -17,7 +17,7 @@ from audit_pipeline.errors import ConfigError
 from audit_pipeline.execute.closing import AuditResult, OnProgress, close, report_context, sampled_keys
 from audit_pipeline.execute.plan import Work, linkage, plan
 from audit_pipeline.explain.cam import EXPLAINERS
-from audit_pipeline.load import find_studies, read_labels
+from audit_pipeline.load import find_studies, read_labels, validate_rules
 from audit_pipeline.models.classifier import Classifier, load_classifier
 from audit_pipeline.pipeline import Auditor, audit_study
 from audit_pipeline.store.files import json_bytes, sha256
@@ -63,6 +63,7 @@ def run_audit(  # noqa: PLR0913 - the overrides of the command line
     """
     settings = _resolve(config, inputs, output, device, level, sets)
     validate_settings(settings.checks)
+    validate_rules(settings.input.select)
     for method in settings.explain.methods:
         EXPLAINERS[method]
     card = read_card(settings.model.card)

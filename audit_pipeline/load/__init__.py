@@ -6,7 +6,7 @@ The steps, each a module: discover, index, screen, group, geometry, pixels, valu
 from audit_pipeline.load.discover import StudySource, find_studies
 from audit_pipeline.load.labels import read_labels
 from audit_pipeline.load.notes import NOTES
-from audit_pipeline.load.select import choose_image
+from audit_pipeline.load.select import choose_image, validate_rules
 from audit_pipeline.load.settings import LoadSettings
 from audit_pipeline.load.study import Delivery, deliver, load_source, load_study
 
@@ -21,4 +21,5 @@ __all__ = [
     "load_source",
     "load_study",
     "read_labels",
+    "validate_rules",
 ]

@@ -13,7 +13,8 @@ class Account:
     """Collects dispositions and refusals while a study is being read.
 
     The first disposition of a file counts; later ones are ignored, so that a refusal of a whole series does not hide
-    why one of its files was already set aside. Refusals with the same reason are one refusal of several files.
+    why one of its files was already set aside. Only use comes before everything: a file of which one frame is part of
+    an image was used. Refusals with the same reason are one refusal of several files.
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
@@ -24,11 +25,13 @@ class Account:
     def settle(self, paths: Iterable[Path], disposition: Disposition, reason: str = "") -> None:
         """Give `paths` their disposition."""
         for path in paths:
-            self._settled.setdefault(path, FileDisposition(path=path, disposition=disposition, reason=reason))
+            if disposition is Disposition.USED or path not in self._settled:
+                self._settled[path] = FileDisposition(path=path, disposition=disposition, reason=reason)
 
     def refuse(self, error: LoadError, paths: Sequence[Path], disposition: Disposition = Disposition.REFUSED) -> None:
         """Refuse `paths` because of `error`, which is kept for the caller."""
-        self._refused.setdefault((error.code, str(error)), (error, []))[1].extend(paths)
+        _, refused = self._refused.setdefault((error.code, str(error)), (error, []))
+        refused.extend(dict.fromkeys(paths))
         self.settle(paths, disposition, f"{error.code}: {error}")
 
     @property

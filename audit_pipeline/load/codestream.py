@@ -12,18 +12,25 @@ from dataclasses import dataclass
 _JP2_SIGNATURE = b"\x00\x00\x00\x0cjP  "
 _J2K_START = b"\xff\x4f\xff\x51"
 _FRAME_MARKERS = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7))
+_END = b"\xff\xd9"
+_CODING_STYLE, _CODE_BLOCKS = 0x52, (0x90, 0x93)
 _BARE_MARKERS = frozenset((0x01, *range(0xD0, 0xD9)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrameSize:
-    """What a compressed frame announces; is_signed is None where the format does not say."""
+    """What a compressed frame announces.
+
+    is_signed : None where the format does not say; is_reversible : whether a JPEG 2000 frame uses the wavelet without
+    loss, None for other formats
+    """
 
     rows: int
     columns: int
     samples: int
     precision: int
     is_signed: bool | None = None
+    is_reversible: bool | None = None
 
 
 def frame_size(stream: bytes) -> FrameSize | None:
@@ -51,7 +58,26 @@ def _jpeg_2000(stream: bytes) -> FrameSize | None:
         samples=samples,
         precision=(depth & 0x7F) + 1,
         is_signed=bool(depth >> 7),
+        is_reversible=_is_reversible(stream, start + 2),
     )
+
+
+def _is_reversible(stream: bytes, offset: int) -> bool | None:
+    """Return whether the coding style names the reversible wavelet (ISO/IEC 15444-1, A.6.1: last byte of SPcod)."""
+    while stream[offset] == 0xFF and stream[offset + 1] not in _CODE_BLOCKS:
+        (length,) = struct.unpack_from(">H", stream, offset + 2)
+        if stream[offset + 1] == _CODING_STYLE:
+            return stream[offset + 13] == 1
+        offset += 2 + length
+    return None
+
+
+def is_whole(stream: bytes) -> bool:
+    """Return whether a JPEG, JPEG-LS or JPEG 2000 frame has its end marker, which cannot occur in its compressed data.
+
+    Decoders fill the rest of a frame that was cut with whatever they have.
+    """
+    return _END in stream
 
 
 def _jpeg(stream: bytes) -> FrameSize | None:

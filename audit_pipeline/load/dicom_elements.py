@@ -23,12 +23,16 @@ _TEXT_VRS = ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "SH", "ST", "
 def words(dataset: pydicom.Dataset, keyword: str) -> tuple[str, ...] | None:
     """Return the values of an element as stripped text; None when it is absent, () when it is empty."""
     tag = tag_for_keyword(keyword)
-    if tag is None or tag not in dataset:
+    element = None if tag is None else dataset.get_item(tag)
+    if element is None:
         return None
-    element = dataset.get_item(tag)
-    if isinstance(element, RawDataElement) and _vr_of(element) in _TEXT_VRS and isinstance(element.value, bytes):
-        text = element.value.decode("ascii", errors="backslashreplace").strip(" \0\r\n\t")
-        return tuple(word.strip(" \0") for word in text.split("\\")) if text else ()
+    if isinstance(element, RawDataElement) and isinstance(element.value, bytes):
+        vr = _vr_of(element)
+        if vr in _TEXT_VRS:
+            text = element.value.decode("ascii", errors="backslashreplace").strip(" \0\r\n\t")
+            return tuple(word.strip(" \0") for word in text.split("\\")) if text else ()
+        if vr == "US" and len(element.value) == 2:
+            return (str(int.from_bytes(element.value, "little" if element.is_little_endian else "big")),)
     return _converted(dataset, keyword)
 
 

@@ -28,13 +28,17 @@ ORIENTATION_TOLERANCE = 1e-3
 ORIENTATION_NOTED = 1e-5
 SAME_POSITION_MM = 0.01
 RESIDUAL_FLOOR_MM = 0.01
-RESIDUAL_LIMIT = 0.10
-"""Largest distance of a slice from the fitted line, in steps, that is still an even stack."""
+RESIDUAL_NOTED, RESIDUAL_LIMIT = 0.02, 0.10
+"""Largest distance of a slice from the fitted line, in steps, that needs no word, and that is still an even stack."""
 WHOLE_GAP_TOLERANCE = 0.10
 """A gap counts as a whole multiple of the median gap within this share of it."""
 STEEPEST_TILT_DEGREES = 45.0
 MOST_FILLED_SHARE = 0.5
 """A stack with more invented than measured slices is refused even where gaps are to be filled."""
+MOST_RESAMPLED = 10
+"""Slices that one measured slice may become when a stack is resampled; closer pairs of slices are an error."""
+SAME_PLACE = 1e-3
+"""A resampled slice this near to a measured one, in steps, is that one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,19 +61,28 @@ class Stack:
     """The order and place of the slices.
 
     order : index of the header for each given slice, bottom to top along the normal
-    slots : index along axis 0 of the volume for each slice in `order`
+    places : index along axis 0 of the volume for each slice in `order`; a fraction only when `is_resampled`
+    depth : slices of the volume
     affine : (4, 4), (slice, row, column, 1) -> mm LPS+
     """
 
     order: tuple[int, ...]
-    slots: tuple[int, ...]
+    places: tuple[float, ...]
+    depth: int
     affine: Matrix
     facts: StackFacts
+    is_resampled: bool = False
 
     @property
-    def depth(self) -> int:
-        """Slices of the volume, filled gaps included."""
-        return self.slots[-1] + 1
+    def invented_share(self) -> float:
+        """Share of the slices of the volume at whose place nothing was measured, 0 to 1."""
+        measured = {round(place) for place in self.places if abs(place - round(place)) <= SAME_PLACE}
+        return 1.0 - len(measured) / self.depth
+
+    @property
+    def noted_residual_mm(self) -> float:
+        """Distance from the fitted line from which on a slice is worth a finding."""
+        return max(RESIDUAL_FLOOR_MM, RESIDUAL_NOTED * self.facts.step_mm)
 
 
 def frame_of(orientations: ArrayLike) -> Frame:
@@ -126,7 +139,12 @@ def slice_affine(frame: Frame, position: Sequence[float], pixel_spacing: Sequenc
 
 
 def stack_of(
-    positions: ArrayLike, frame: Frame, pixel_spacing: Sequence[float] | None, gaps: Literal["refuse", "fill"]
+    positions: ArrayLike,
+    frame: Frame,
+    pixel_spacing: Sequence[float] | None,
+    *,
+    gaps: Literal["refuse", "fill"] = "refuse",
+    uneven: Literal["refuse", "resample"] = "refuse",
 ) -> Stack:
     """Return order, affine and measures of two or more slices at different positions.
 
@@ -142,7 +160,7 @@ def stack_of(
     MissingSlicesError
         Gaps are whole multiples of the median gap (and `gaps` is "refuse", or most slices would be invented).
     VariableSpacingError
-        The positions lie on no even grid.
+        The positions lie on no even grid (and `uneven` is "refuse", or on no straight line).
     OrientationError
         The slices step sideways.
     """
@@ -151,13 +169,16 @@ def stack_of(
     order = np.argsort(height, kind="stable")
     placed = given[order]
     found = np.diff(height[order])
-    slots = np.arange(len(placed))
-    origin, step, residual = _line(slots, placed)
+    places = np.arange(len(placed), dtype=np.float64)
+    origin, step, residual = _line(places, placed)
     facts = _facts(found, step, residual, frame)
+    is_resampled = False
     if residual > _residual_limit(step):
         slots = _slots_with_gaps(found, gaps)
-        origin, step, residual = _line(slots, placed)
-        if residual > _residual_limit(step):
+        is_resampled = slots is None and uneven == "resample"
+        places = _resampled(found) if slots is None else slots.astype(np.float64)
+        origin, step, residual = _line(places, placed)
+        if residual > _residual_limit(step) or (slots is None and not is_resampled):
             raise _variable(found)
     if facts.tilt_degrees > STEEPEST_TILT_DEGREES:
         raise OrientationError(
@@ -169,16 +190,30 @@ def stack_of(
     affine[:3, 1:3] = pixel_steps(frame, pixel_spacing)
     affine[:3, 3] = origin
     return Stack(
-        order=tuple(int(one) for one in order), slots=tuple(int(one) for one in slots), affine=affine, facts=facts
+        order=tuple(int(one) for one in order),
+        places=tuple(float(one) for one in places),
+        depth=round(places[-1]) + 1,
+        affine=affine,
+        facts=facts,
+        is_resampled=is_resampled,
     )
 
 
-def _line(slots: NDArray[np.int_], placed: Matrix) -> tuple[Matrix, Matrix, float]:
-    """Return origin and step of the least-squares line through positions at `slots`, and the largest distance to it."""
-    centred = slots - slots.mean()
+def _resampled(gaps_mm: Matrix) -> Matrix:
+    """Return the place of each slice on an even grid from the first to the last, as fine as the smallest gap."""
+    height = np.concatenate([[0.0], np.cumsum(gaps_mm)])
+    steps = math.ceil(height[-1] / gaps_mm.min() - SAME_PLACE)
+    if steps > MOST_RESAMPLED * len(gaps_mm):
+        raise _variable(gaps_mm)
+    return np.asarray(height / height[-1] * steps)
+
+
+def _line(places: Matrix, placed: Matrix) -> tuple[Matrix, Matrix, float]:
+    """Return origin and step of the least-squares line through positions at `places`, and the largest distance."""
+    centred = places - places.mean()
     step = centred @ placed / (centred @ centred)
-    origin = placed.mean(axis=0) - step * slots.mean()
-    distances = np.linalg.norm(placed - origin - slots[:, None] * step, axis=1)
+    origin = placed.mean(axis=0) - step * places.mean()
+    distances = np.linalg.norm(placed - origin - places[:, None] * step, axis=1)
     return origin, step, float(distances.max())
 
 
@@ -200,12 +235,12 @@ def _facts(gaps_mm: Matrix, step: Matrix, residual_mm: float, frame: Frame) -> S
     )
 
 
-def _slots_with_gaps(gaps_mm: Matrix, policy: Literal["refuse", "fill"]) -> NDArray[np.int_]:
-    """Return the slot of each slice when the gaps are whole multiples of the median gap."""
+def _slots_with_gaps(gaps_mm: Matrix, policy: Literal["refuse", "fill"]) -> NDArray[np.int_] | None:
+    """Return the slot of each slice when the gaps are whole multiples of the median gap, None when they are not."""
     multiples = gaps_mm / np.median(gaps_mm)
     steps = np.rint(multiples).astype(int)
     if steps.min() < 1 or steps.max() < 2 or np.abs(multiples - steps).max() > WHOLE_GAP_TOLERANCE:
-        raise _variable(gaps_mm)
+        return None
     slots = np.concatenate([[0], np.cumsum(steps)])
     missing = int(slots[-1]) + 1 - len(slots)
     if policy == "refuse" or missing > MOST_FILLED_SHARE * (slots[-1] + 1):
@@ -226,5 +261,5 @@ def _missing(gaps_mm: Matrix, steps: NDArray[np.int_], missing: int) -> LoadErro
 def _variable(gaps_mm: Matrix) -> LoadError:
     return VariableSpacingError(
         f"the slices lie on no even grid: gaps from {gaps_mm.min():.4g} to {gaps_mm.max():.4g} mm; "
-        "resample the series to even slices first"
+        "find out why, or set uneven to resample"
     )

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from audit_pipeline.errors import AmbiguousStackError
+from audit_pipeline.load.dicom_elements import text, words
 from audit_pipeline.load.dicom_geometry import SAME_POSITION_MM
-from audit_pipeline.load.dicom_index import STACK_ATTRIBUTES, Header
+from audit_pipeline.load.dicom_header import Header
 from audit_pipeline.records import Matrix
 
 PROJECTIONS = frozenset(
@@ -20,9 +21,36 @@ PROJECTIONS = frozenset(
 )
 """Modalities whose images need no position and stay two-dimensional."""
 
+STACK_ATTRIBUTES = (
+    ("StackID",),
+    ("EchoNumbers",),
+    ("EchoTime",),
+    ("EffectiveEchoTime",),
+    ("TemporalPositionIdentifier",),
+    ("TemporalPositionIndex",),
+    ("TemporalPositionTimeOffset",),
+    ("AcquisitionNumber",),
+    ("DiffusionBValue", "DiffusionGradientOrientation"),
+    ("TriggerTime",),
+    ("NominalCardiacTriggerDelayTime",),
+    ("NominalPercentageOfCardiacPhase",),
+    ("KVP",),
+    ("ContrastBolusAgent",),
+    ("ContentTime",),
+    ("AcquisitionTime",),
+    ("FrameReferenceDateTime",),
+    ("FrameAcquisitionDateTime",),
+    ("ImageType",),
+    ("FrameType",),
+    ("ConvolutionKernel",),
+)
+"""Attributes that tell several images of one position apart, in the order in which they are tried."""
+KEPT_APART = (("StackID",), ("TemporalPositionIdentifier",), ("TemporalPositionIndex",), ("EchoNumbers",))
+"""Attributes whose values are never one volume, even where every position is taken once."""
+
 _SAME_ORIENTATION = 1e-3
 _SAME_SPACING_MM = 1e-4
-_TIMES = ("ContentTime", "AcquisitionTime")
+_DIMENSION = "DimensionIndexValues"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,9 +68,14 @@ class Group:
     other_planes: int = 0
 
 
-def is_projection(header: Header) -> bool:
-    """Whether an image is a picture without a place in the patient: radiographs, ultrasound, screen captures."""
+def has_no_place(header: Header) -> bool:
+    """Whether images of this kind are pictures without a place: radiographs, ultrasound, screen captures."""
     return header.modality in PROJECTIONS or header.sop_class == SecondaryCaptureImageStorage
+
+
+def is_projection(header: Header) -> bool:
+    """Whether this image is such a picture; the frames of a tomosynthesis have places although radiographs have not."""
+    return has_no_place(header) and not (header.has_functional_groups and header.position is not None)
 
 
 def positions_of(headers: Sequence[Header]) -> Matrix:
@@ -136,8 +169,9 @@ def stacks_of(group: Group, normal: NDArray[np.float64]) -> list[Group]:
     places = _places(group.headers, normal)
     most = int(np.bincount(places).max())
     if most == 1:
-        return [group]
-    for keywords in STACK_ATTRIBUTES:
+        apart = _kept_apart(group.headers)
+        return _labelled(group, *apart) if apart else [group]
+    for keywords in _telling(group.headers):
         parts = _parts(group.headers, places, keywords)
         if parts:
             return [stack for part in _labelled(group, parts, keywords) for stack in stacks_of(part, normal)]
@@ -145,6 +179,42 @@ def stacks_of(group: Group, normal: NDArray[np.float64]) -> list[Group]:
         f"up to {most} different images share a slice position and no header attribute tells them apart; "
         "separate the acquisitions into series of their own"
     )
+
+
+def _kept_apart(headers: Sequence[Header]) -> tuple[list[list[Header]], tuple[str, ...]] | None:
+    """Return the first attribute of `KEPT_APART` that forms stacks of at least two slices each, and its stacks.
+
+    Images that interleave evenly make one volume by their positions alone, even when the table moved between two of
+    them; what a time point or a stack is, its writer has said.
+    """
+    for keywords in KEPT_APART:
+        by_value: dict[str, list[Header]] = defaultdict(list)
+        for header in headers:
+            by_value[_value(header, keywords)].append(header)
+        if len(by_value) > 1 and "" not in by_value and min(len(part) for part in by_value.values()) > 1:
+            return [by_value[value] for value in sorted(by_value, key=_natural)], keywords
+    return None
+
+
+def _telling(headers: Sequence[Header]) -> list[tuple[str, ...]]:
+    """Return the attributes in the order in which they are tried; dimensions of multi-frame objects come last."""
+    dimensions = max(len(_dimensions(one)) for one in headers)
+    return [*STACK_ATTRIBUTES, *((f"{_DIMENSION} {place}",) for place in range(1, dimensions + 1))]
+
+
+def _dimensions(header: Header) -> tuple[str, ...]:
+    """Return the place of the frame along each of the dimensions that its writer chose (PS3.3, C.7.6.17)."""
+    try:
+        return words(header.dataset, _DIMENSION) or ()
+    except ValueError:
+        return ()
+
+
+def _value(header: Header, keywords: tuple[str, ...]) -> str:
+    keyword, _, place = keywords[0].partition(" ")
+    if place:
+        return "".join(_dimensions(header)[int(place) - 1 : int(place)])
+    return "|".join(text(header.dataset, one) for one in (keyword, *keywords[1:]))
 
 
 def _places(headers: Sequence[Header], normal: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -160,7 +230,7 @@ def _parts(headers: Sequence[Header], places: NDArray[np.intp], keywords: tuple[
     """Return the headers by value of an attribute, [] unless every value covers the same positions equally often."""
     by_value: dict[str, list[int]] = defaultdict(list)
     for number, header in enumerate(headers):
-        by_value[header.attributes.get(keywords, "")].append(number)
+        by_value[_value(header, keywords)].append(number)
     counts = {tuple(np.bincount(places[numbers], minlength=int(places.max()) + 1)) for numbers in by_value.values()}
     if len(by_value) < 2 or len(counts) != 1 or min(next(iter(counts))) == 0:
         return []

@@ -1,148 +1,143 @@
-"""From the files of one stack, or one file, to an `Image`."""
+"""From a plan to an `Image`: the slices are decoded side by side, straight into the volume."""
 
 from __future__ import annotations
 
+import os
+import threading
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 
-from audit_pipeline.errors import (
-    ColourError,
-    IncompleteSeriesError,
-    LimitError,
-    LoadError,
-    PixelDataError,
-    RescaleError,
-)
-from audit_pipeline.geometry import spacing_of
+from audit_pipeline.errors import CodecError, IncompleteSeriesError, LoadError, PixelDataError, RescaleError
 from audit_pipeline.load.account import Account
-from audit_pipeline.load.dicom_geometry import (
-    ORIENTATION_NOTED,
-    Frame,
-    Stack,
-    frame_of,
-    slice_affine,
-    stack_of,
-)
-from audit_pipeline.load.dicom_group import Group, orientations_of, positions_of
-from audit_pipeline.load.dicom_index import Header
-from audit_pipeline.load.dicom_metadata import in_common
-from audit_pipeline.load.dicom_slice import Slice, read_slice
+from audit_pipeline.load.dicom_geometry import Stack
+from audit_pipeline.load.dicom_plan import Plan
+from audit_pipeline.load.dicom_slice import Slice, write_slice
 from audit_pipeline.load.notes import (
-    ADJUSTED_ORIENTATION,
     ASSUMED_POSITION_OR_UNIT,
-    LEFT_OUT_IMAGES,
+    LOSSY_COMPRESSION,
     POLARITY_INVERTED,
     REPAIRED_HEADER,
-    TILTED_STACK,
     noted,
 )
+from audit_pipeline.load.pixel_file import PixelFiles, encoded_frame
 from audit_pipeline.load.settings import LoadSettings
 from audit_pipeline.load.values import filled, value_findings
-from audit_pipeline.records import Finding, Floats, Image, Mask, Matrix, Outcome, Scalar, StackFacts, sealed
-
-TILT_NOTED_DEGREES = 0.5
+from audit_pipeline.records import Finding, Floats, Image, Mask, Outcome, Scalar, sealed
 
 
-def projection_image(header: Header, settings: LoadSettings) -> Image:
-    """Return a picture without a place in the patient: affine None, spacing only where it is calibrated."""
-    decoded = read_slice(header, settings)
-    spacing = header.pixel_spacing
-    known = spacing if spacing and decoded.has_calibrated_spacing and min(spacing) > 0 else (None, None)
-    return _image(
-        [decoded],
-        decoded.values,
-        decoded.invalid,
-        _Place(spacing_mm=tuple(known)),
-        modality=header.modality,
-    )
-
-
-def stack_image(group: Group, settings: LoadSettings, account: Account) -> Image:
-    """Return the volume of a stack, or the placed image of a single slice.
+def image_of(plan: Plan, settings: LoadSettings, account: Account) -> Image:
+    """Return the image of a plan.
 
     Raises
     ------
     LoadError
-        The geometry or the values of the stack are not known, see `dicom_geometry` and `dicom_values`.
+        The values of a slice are not known, see `dicom_pixels` and `dicom_values`.
     IncompleteSeriesError
-        The pixels of one slice are damaged; its file is refused with its own reason.
+        The pixels of one slice of several are damaged; its file is refused with its own reason.
     """
-    frame = frame_of(orientations_of(group))
-    findings = [*_orientation_findings(frame), *_left_out_findings(group)]
-    first = group.headers[0]
-    if len(group.headers) == 1:
-        decoded = read_slice(first, settings)
-        affine = slice_affine(frame, first.position or (), first.pixel_spacing)
-        return _image(
-            [decoded],
-            decoded.values,
-            decoded.invalid,
-            _Place(affine=affine, spacing_mm=tuple(first.pixel_spacing or ()), label=group.label),
-            modality=first.modality,
-            findings=findings,
-        )
-    stack = stack_of(positions_of(group.headers), frame, first.pixel_spacing, settings.gaps)
-    ordered = [group.headers[number] for number in stack.order]
-    slices, values, invalid = _volume(ordered, stack, settings, account)
-    return _image(
-        slices,
-        values,
-        invalid,
-        _Place(affine=stack.affine, spacing_mm=spacing_of(stack.affine), facts=stack.facts, label=group.label),
-        modality=first.modality,
-        findings=[*findings, *_tilt_findings(stack.facts)],
+    slices, digests, values, invalid = _decoded(plan, settings, account)
+    _refuse_mixed_units(slices)
+    if plan.stack is None:
+        values, invalid = values[0], None if invalid is None else invalid[0]
+    elif plan.stack.depth > len(slices):
+        values, invalid = _spread(values, invalid, plan.stack)
+    metadata: dict[str, Scalar] = dict(plan.metadata)
+    metadata["stored_min"] = min(one.stored_range[0] for one in slices)
+    metadata["stored_max"] = max(one.stored_range[1] for one in slices)
+    return Image(
+        values=sealed(filled(values, invalid)),
+        affine=None if plan.affine is None else sealed(plan.affine),
+        spacing_mm=plan.spacing_mm,
+        modality=plan.modality,
+        unit=slices[0].unit,
+        format="dicom",
+        invalid=None if invalid is None else sealed(invalid),
+        metadata=metadata,
+        stack=None if plan.stack is None else plan.stack.facts,
+        findings=(
+            *plan.findings,
+            *_slice_findings(slices, plan),
+            *value_findings(invalid, plan.spacing_mm),
+        ),
+        sources=tuple(dict.fromkeys(digests)),
+        selectors=plan.selectors,
     )
 
 
-def _volume(
-    ordered: Sequence[Header], stack: Stack, settings: LoadSettings, account: Account
-) -> tuple[list[Slice], Floats, Mask | None]:
-    """Decode the slices straight into one array; slots without a slice are invalid."""
-    first = ordered[0]
-    if stack.depth * first.rows * first.columns > settings.voxels:
-        raise LimitError(
-            f"a volume of {stack.depth} x {first.rows} x {first.columns} voxels is announced; at most "
-            f"{settings.voxels} are read"
-        )
-    values: Floats | None = None
-    invalid: Mask | None = None
-    if stack.depth > len(ordered):
-        invalid = np.ones((stack.depth, first.rows, first.columns), dtype=bool)
-    slices = []
-    for slot, header in zip(stack.slots, ordered, strict=True):
-        decoded = _decoded(header, settings, account)
-        if values is None:
-            values = np.zeros((stack.depth, *decoded.values.shape), dtype=np.float32)
-        if decoded.values.shape != values.shape[1:]:
-            raise ColourError("a series mixes grey and colour images; export them as separate series")
-        values[slot] = decoded.values
-        if invalid is not None or decoded.invalid is not None:
-            invalid = np.zeros((stack.depth, first.rows, first.columns), dtype=bool) if invalid is None else invalid
-            invalid[slot] = False if decoded.invalid is None else decoded.invalid
-        slices.append(_without_pixels(decoded))
-    assert values is not None
-    _refuse_mixed_units(slices)
-    return slices, values, invalid
+def _decoded(
+    plan: Plan, settings: LoadSettings, account: Account
+) -> tuple[list[Slice], list[str], Floats, Mask | None]:
+    """Return what is known of each slice, the digests of their files, and the pixels of all as one array."""
+    first = plan.headers[0]
+    size = (len(plan.headers), first.rows, first.columns)
+    values = np.empty((*size, 3) if plan.is_colour else size, dtype=np.float32)
+    files = PixelFiles(settings)
+    masks: list[Mask] = []
+    lock = threading.Lock()
 
-
-def _decoded(header: Header, settings: LoadSettings, account: Account) -> Slice:
-    """Return the decoded slice; a damaged one makes the whole stack incomplete."""
-    try:
-        return read_slice(header, settings)
-    except LoadError as error:
-        if type(error) is not PixelDataError:
+    def decode(place: int) -> tuple[Slice, str]:
+        header = plan.headers[place]
+        try:
+            file = files.of(header)
+            encoded = encoded_frame(header, file)
+            found = write_slice(values[place], encoded, header, settings, suv_factor=plan.suv_factor)
+        except LoadError as error:
+            error.files = (header.path,)
             raise
-        account.refuse(error, [header.path])
+        if found.invalid is not None:
+            with lock:
+                if not masks:
+                    masks.append(np.zeros(size, dtype=bool))
+            masks[0][place] = found.invalid
+        return replace(found, invalid=None), file.digest
+
+    try:
+        decoded = _side_by_side(decode, len(plan.headers), settings.workers or _cores())
+    except PixelDataError as error:
+        if len(plan.headers) == 1 or isinstance(error, CodecError):
+            raise
+        account.refuse(error, error.files)
         raise IncompleteSeriesError(
             "the pixels of a slice are damaged, so the volume would have a hole; transfer the series again"
         ) from error
+    return [one for one, _ in decoded], [digest for _, digest in decoded], values, masks[0] if masks else None
 
 
-def _without_pixels(decoded: Slice) -> Slice:
-    return replace(decoded, values=decoded.values[:0], invalid=None)
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _side_by_side(decode: Callable[[int], tuple[Slice, str]], count: int, workers: int) -> list[tuple[Slice, str]]:
+    """Return what `decode` makes of each slice, in order; of several failures, that of the lowest slice is raised."""
+    if min(count, workers) == 1:
+        return [decode(place) for place in range(count)]
+    with ThreadPoolExecutor(min(count, workers)) as executor:
+        try:
+            return list(executor.map(decode, range(count)))
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _spread(values: Floats, invalid: Mask | None, stack: Stack) -> tuple[Floats, Mask | None]:
+    """Return the slices at their places in the volume; what lies between is interpolated, or empty and invalid."""
+    spread = np.zeros((stack.depth, *values.shape[1:]), dtype=np.float32)
+    mask = np.ones((stack.depth, *values.shape[1:3]), dtype=bool)
+    if not stack.is_resampled:
+        slots = [round(place) for place in stack.places]
+        spread[slots], mask[slots] = values, False if invalid is None else invalid
+        return spread, mask
+    places = np.asarray(stack.places)
+    for slot in range(stack.depth):
+        above = int(np.clip(np.searchsorted(places, slot), 1, len(places) - 1))
+        share = float(np.clip((slot - places[above - 1]) / (places[above] - places[above - 1]), 0.0, 1.0))
+        spread[slot] = (1.0 - share) * values[above - 1] + share * values[above]
+        mask[slot] = False if invalid is None else invalid[above - 1] | invalid[above]
+    return spread, mask if invalid is not None else None
 
 
 def _refuse_mixed_units(slices: Sequence[Slice]) -> None:
@@ -154,93 +149,12 @@ def _refuse_mixed_units(slices: Sequence[Slice]) -> None:
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Place:
-    """Where an image lies; affine None for projections, facts None for single images."""
-
-    affine: Matrix | None = None
-    spacing_mm: tuple[float | None, ...]
-    facts: StackFacts | None = None
-    label: str = ""
-
-
-def _image(
-    slices: Sequence[Slice],
-    values: Floats,
-    invalid: Mask | None,
-    place: _Place,
-    *,
-    modality: str,
-    findings: Sequence[Finding] = (),
-) -> Image:
-    metadata: dict[str, Scalar] = in_common([one.metadata for one in slices])
-    metadata["stored_min"] = min(one.stored_range[0] for one in slices)
-    metadata["stored_max"] = max(one.stored_range[1] for one in slices)
-    if place.label:
-        metadata["Stack"] = place.label
-    whole = filled(values, invalid)
-    return Image(
-        values=sealed(np.ascontiguousarray(whole, dtype=np.float32)),
-        affine=None if place.affine is None else sealed(place.affine),
-        spacing_mm=place.spacing_mm,
-        modality=modality,
-        unit=slices[0].unit,
-        format="dicom",
-        invalid=None if invalid is None else sealed(invalid),
-        metadata=metadata,
-        stack=place.facts,
-        findings=(
-            *findings,
-            *_slice_findings(slices, modality),
-            *value_findings(invalid, place.spacing_mm),
-        ),
-        sources=tuple(one.digest for one in slices),
-    )
-
-
-def _orientation_findings(frame: Frame) -> list[Finding]:
-    if frame.deviation <= ORIENTATION_NOTED:
-        return []
-    message = f"The direction cosines deviate by {frame.deviation:.2g} from a rotation; the nearest rotation was used."
-    return [noted(ADJUSTED_ORIENTATION, Outcome.NOTE, message, value=frame.deviation, limit=ORIENTATION_NOTED)]
-
-
-def _left_out_findings(group: Group) -> list[Finding]:
-    count = group.other_grids + group.other_planes
-    if not count:
-        return []
-    message = (
-        f"The series holds {count} further {'image' if count == 1 else 'images'}: {group.other_planes} in another "
-        f"plane, {group.other_grids} with another matrix, spacing or pixel format."
-    )
-    return [noted(LEFT_OUT_IMAGES, Outcome.NOTE, message, value=float(count), limit=0.0, unit="images")]
-
-
-def _tilt_findings(facts: StackFacts) -> list[Finding]:
-    if facts.tilt_degrees <= TILT_NOTED_DEGREES:
-        return []
-    message = (
-        f"The slices are stacked {facts.tilt_degrees:.1f} degrees off their normal; the affine is sheared, "
-        "positions are right."
-    )
-    return [
-        noted(
-            TILTED_STACK,
-            Outcome.FLAG,
-            message,
-            value=facts.tilt_degrees,
-            limit=TILT_NOTED_DEGREES,
-            unit="degrees",
-        )
-    ]
-
-
-def _slice_findings(slices: Sequence[Slice], modality: str) -> list[Finding]:
+def _slice_findings(slices: Sequence[Slice], plan: Plan) -> list[Finding]:
     found = []
     if slices[0].is_inverted:
         message = "The file stores MONOCHROME1; the values were inverted once, so that bright is dense."
         found.append(noted(POLARITY_INVERTED, Outcome.NOTE, message))
-    if modality == "CT" and slices[0].mapping == "none":
+    if plan.modality == "CT" and slices[0].mapping == "none":
         message = "The CT states no RescaleSlope and RescaleIntercept; its values are stored values, not HU."
         found.append(noted(ASSUMED_POSITION_OR_UNIT, Outcome.FLAG, message))
     repairs = Counter(repair for one in slices for repair in one.repairs)
@@ -250,4 +164,15 @@ def _slice_findings(slices: Sequence[Slice], modality: str) -> list[Finding]:
         found.append(
             noted(REPAIRED_HEADER, Outcome.NOTE, message, value=float(max(repairs.values())), limit=0.0, unit="files")
         )
-    return found
+    return found + _lossy_findings(slices, plan)
+
+
+def _lossy_findings(slices: Sequence[Slice], plan: Plan) -> list[Finding]:
+    lossy = sum(one.is_lossy for one in slices)
+    if not lossy:
+        return []
+    ratio = plan.metadata.get("LossyImageCompressionRatio")
+    said = f"at a ratio of {ratio:g} to 1" if isinstance(ratio, float) else "at a ratio that the file does not state"
+    message = f"{lossy} of {len(slices)} images were compressed with loss, {said}."
+    value = ratio if isinstance(ratio, float) else None
+    return [noted(LOSSY_COMPRESSION, Outcome.FLAG, message, value=value, unit="ratio")]

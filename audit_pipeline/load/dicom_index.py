@@ -6,10 +6,8 @@
 
 from __future__ import annotations
 
-import math
-import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,96 +16,25 @@ from pydicom.dataelem import RawDataElement
 from pydicom.filereader import read_partial
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
 
 from audit_pipeline.errors import HeaderError, LimitError, LoadError, PixelDataError
-from audit_pipeline.load.dicom_elements import exactly, text, whole
+from audit_pipeline.load.deflated import inflated, is_deflated, meta_end
+from audit_pipeline.load.dicom_elements import exactly, text, whole, words
+from audit_pipeline.load.dicom_header import Header, frame_bytes, pixel_bytes
+from audit_pipeline.load.files import open_file, size_of
 from audit_pipeline.load.guard import translated
 from audit_pipeline.load.settings import LoadSettings
 from audit_pipeline.load.sniff import HEAD_BYTES, has_preamble
 
 PIXEL_TAGS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
-NATIVE_SYNTAXES = (
-    ImplicitVRLittleEndian,
-    ExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    DeflatedExplicitVRLittleEndian,
-)
 _PROGRAM_STARTS = (b"MZ", b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"#!", b"PK\x03\x04")
 """First bytes that make a DICOM file a program or an archive as well (CVE-2019-11687); TIFF is a legal use."""
 UNDEFINED_LENGTH = 0xFFFFFFFF
 TRAILING_BYTES_NOTED = 1024
 """More bytes than this behind native pixel data are worth a note."""
-
-STACK_ATTRIBUTES = (
-    ("EchoNumbers",),
-    ("EchoTime",),
-    ("TemporalPositionIdentifier",),
-    ("TemporalPositionIndex",),
-    ("AcquisitionNumber",),
-    ("DiffusionBValue", "DiffusionGradientOrientation"),
-    ("TriggerTime",),
-    ("NominalPercentageOfCardiacPhase",),
-    ("ContrastBolusAgent",),
-    ("ContentTime",),
-    ("AcquisitionTime",),
-    ("ImageType",),
-    ("ConvolutionKernel",),
-)
-"""Attributes that tell several images of one position apart, in the order in which they are tried."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Header:
-    """What the loader needs of one DICOM file before its pixels.
-
-    Attributes
-    ----------
-    identity : (issuer of patient ID, patient ID, birth date), for comparison only
-    bits : (allocated, stored, high bit); is_signed : PixelRepresentation 1
-    position : ImagePositionPatient in mm, LPS+; orientation : the two direction cosines; both None when absent
-    pixel_spacing : (distance between rows, distance between columns) in mm
-    pixel_bytes : declared length of the pixel data, None when undefined (encapsulated) or absent
-    attributes : text of `STACK_ATTRIBUTES`
-    repairs : what was read with a repair, as phrases
-    damage : why the file cannot be used, None when it can
-    """
-
-    path: Path
-    file_bytes: int = 0
-    sop_class: str = ""
-    sop_uid: str = ""
-    study_uid: str = ""
-    series_uid: str = ""
-    frame_uid: str = ""
-    identity: tuple[str, str, str] = ("", "", "")
-    modality: str = ""
-    image_type: tuple[str, ...] = ()
-    transfer_syntax: str = ""
-    rows: int = 0
-    columns: int = 0
-    samples: int = 1
-    frames: int = 1
-    photometric: str = ""
-    bits: tuple[int, int, int] = (0, 0, 0)
-    is_signed: bool = False
-    position: tuple[float, ...] | None = None
-    orientation: tuple[float, ...] | None = None
-    pixel_spacing: tuple[float, ...] | None = None
-    has_functional_groups: bool = False
-    pixel_keyword: str = ""
-    pixel_bytes: int | None = None
-    attributes: Mapping[tuple[str, ...], str] = field(default_factory=dict)
-    repairs: tuple[str, ...] = ()
-    damage: LoadError | None = None
-
-    @property
-    def is_native(self) -> bool:
-        """Whether the pixel data is not compressed."""
-        return self.transfer_syntax in NATIVE_SYNTAXES
 
 
 @dataclass(slots=True)
@@ -115,13 +42,14 @@ class _PixelElement:
     """Where the pixel data begins; filled by the stop condition of the parser."""
 
     keyword: str = ""
+    vr: str = ""
     length: int | None = None
 
-    def stop(self, tag: int, _vr: str | None, length: int) -> bool:
+    def stop(self, tag: int, vr: str | None, length: int) -> bool:
         # pydicom asks twice; the first time, before it decides about the encoding, with a length of 0
         if tag not in PIXEL_TAGS:
             return False
-        self.keyword = PIXEL_TAGS[tag]
+        self.keyword, self.vr = PIXEL_TAGS[tag], vr or ""
         self.length = None if length == UNDEFINED_LENGTH else length
         return True
 
@@ -131,88 +59,104 @@ def read_header(path: Path, settings: LoadSettings) -> Header:
     file_bytes = 0
     try:
         with translated(HeaderError, "the DICOM header cannot be parsed; export the file again"):
-            file_bytes = path.stat().st_size
-            dataset, pixels, start = _parse(path, file_bytes, settings)
-            return _header(path, file_bytes, dataset, pixels, start)
+            file_bytes = size_of(path)
+            dataset, head, pixels, start = _parse(path, file_bytes, settings)
+            return _header(path, file_bytes, dataset, head, pixels, start)
     except LoadError as error:
         return Header(path=path, file_bytes=file_bytes, damage=error)
 
 
-def _parse(path: Path, file_bytes: int, settings: LoadSettings) -> tuple[pydicom.FileDataset, _PixelElement, int]:
+def _plain_stream(path: Path, file_bytes: int, settings: LoadSettings) -> tuple[BinaryIO, bytes]:
+    """Return the file as an uncompressed stream, and its first bytes."""
     if file_bytes > settings.file_bytes:
         raise LimitError(f"the file has {file_bytes} bytes; at most {settings.file_bytes} are read")
+    stream = open_file(path)
+    try:
+        head = stream.read(HEAD_BYTES)
+        if is_deflated(head):
+            content = head + stream.read()
+            stream.close()
+            return BytesIO(inflated(content, settings)), head
+        stream.seek(0)
+    except BaseException:
+        stream.close()
+        raise
+    return stream, head
+
+
+def _parse(
+    path: Path, file_bytes: int, settings: LoadSettings
+) -> tuple[pydicom.FileDataset, bytes, _PixelElement, int]:
     pixels = _PixelElement()
-    with path.open("rb") as stream:
-        _limit_inflation(stream, file_bytes, settings)
+    stream, head = _plain_stream(path, file_bytes, settings)
+    with stream:
         dataset = read_partial(stream, stop_when=pixels.stop, force=True)
         start = stream.tell()
     if len(dataset) > settings.elements:
         raise LimitError(f"the header has {len(dataset)} elements; at most {settings.elements} are read")
-    return dataset, pixels, start
+    return dataset, head, pixels, start
 
 
-def _limit_inflation(stream: BinaryIO, file_bytes: int, settings: LoadSettings) -> None:
-    """Refuse a deflated data set that would grow beyond the limit, before pydicom inflates it in one piece."""
-    head = stream.read(HEAD_BYTES)
-    stream.seek(0)
-    if DeflatedExplicitVRLittleEndian.encode() not in head:
-        return
-    # PS3.10, 7.1: the length of the file meta information is the value of its first element
-    meta = pydicom.filereader.read_file_meta_info(stream.name)
-    stream.seek(144 + int(meta.FileMetaInformationGroupLength))
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    limit, grown = settings.inflated_limit(file_bytes), 0
-    while chunk := inflater.unconsumed_tail or stream.read(2**16):
-        grown += len(inflater.decompress(chunk, 2**20))
-        if grown > limit:
-            raise LimitError(f"the deflated data set grows beyond {limit} bytes; check where the file comes from")
-        if inflater.eof:
-            break
-    stream.seek(0)
-
-
-def _header(path: Path, file_bytes: int, dataset: pydicom.FileDataset, pixels: _PixelElement, start: int) -> Header:
-    syntax, repairs = _transfer_syntax(path, dataset)
+def _header(
+    path: Path, file_bytes: int, dataset: pydicom.FileDataset, head: bytes, pixels: _PixelElement, start: int
+) -> Header:
+    if meta_end(head) > file_bytes:
+        raise HeaderError("the file ends inside its file meta information; transfer it again")
+    syntax, repairs = _transfer_syntax(head, dataset)
     header = Header(
         path=path,
         file_bytes=file_bytes,
         sop_class=text(dataset, "SOPClassUID") or text(dataset.file_meta, "MediaStorageSOPClassUID"),
         sop_uid=text(dataset, "SOPInstanceUID"),
-        study_uid=text(dataset, "StudyInstanceUID"),
-        series_uid=text(dataset, "SeriesInstanceUID"),
-        frame_uid=text(dataset, "FrameOfReferenceUID"),
-        identity=(text(dataset, "IssuerOfPatientID"), text(dataset, "PatientID"), text(dataset, "PatientBirthDate")),
         modality=text(dataset, "Modality"),
-        image_type=tuple(text(dataset, "ImageType").split("\\")),
         transfer_syntax=syntax,
         photometric=text(dataset, "PhotometricInterpretation"),
-        position=exactly(dataset, "ImagePositionPatient", 3),
-        orientation=exactly(dataset, "ImageOrientationPatient", 6),
-        pixel_spacing=exactly(dataset, "PixelSpacing", 2),
         has_functional_groups="SharedFunctionalGroupsSequence" in dataset,
         pixel_keyword=pixels.keyword,
+        pixel_vr=pixels.vr,
         pixel_bytes=pixels.length,
-        attributes={
-            keywords: "|".join(text(dataset, keyword) for keyword in keywords) for keywords in STACK_ATTRIBUTES
-        },
+        # tag, representation where there is one, and length (PS3.5, 7.1); some explicit files slip into implicit here
+        pixel_start=start + (12 if pixels.vr else 8),
         repairs=repairs,
+        dataset=dataset,
+        **_identity(dataset),
+        **place_of(dataset),
     )
     try:
         _refuse_truncated(dataset, pixels)
-        header = replace(header, **_pixel_format(dataset))
-        return replace(header, repairs=repairs + _pixel_length_repairs(header, start))
+        header = replace(header, **_pixel_format(dataset, pixels.keyword))
+        return replace(header, repairs=repairs + _pixel_length_repairs(header))
     except LoadError as error:
         return replace(header, damage=error)
 
 
-def _transfer_syntax(path: Path, dataset: pydicom.FileDataset) -> tuple[str, tuple[str, ...]]:
+def _identity(dataset: pydicom.Dataset) -> dict[str, Any]:
+    return {
+        "study_uid": text(dataset, "StudyInstanceUID"),
+        "series_uid": text(dataset, "SeriesInstanceUID"),
+        "identity": (text(dataset, "IssuerOfPatientID"), text(dataset, "PatientID"), text(dataset, "PatientBirthDate")),
+    }
+
+
+def place_of(dataset: pydicom.Dataset) -> dict[str, Any]:
+    """Return the fields of `Header` that may differ between the frames of one file."""
+    return {
+        "frame_uid": text(dataset, "FrameOfReferenceUID"),
+        "image_type": tuple(text(dataset, "ImageType").split("\\")),
+        "position": exactly(dataset, "ImagePositionPatient", 3),
+        "orientation": exactly(dataset, "ImageOrientationPatient", 6),
+        "pixel_spacing": exactly(dataset, "PixelSpacing", 2),
+    }
+
+
+def _transfer_syntax(head: bytes, dataset: pydicom.FileDataset) -> tuple[str, tuple[str, ...]]:
     """Return the transfer syntax and what had to be assumed for it."""
-    with path.open("rb") as stream:
-        head = stream.read(132)
     repairs: tuple[str, ...] = () if has_preamble(head) else ("no preamble",)
     if has_preamble(head) and head.startswith(_PROGRAM_STARTS):
         repairs = ("a preamble that is a program or an archive",)
     stated = text(dataset.file_meta, "TransferSyntaxUID")
+    if is_deflated(head):
+        return str(DeflatedExplicitVRLittleEndian), repairs
     if stated:
         return stated, repairs
     implicit, little = dataset.original_encoding
@@ -233,10 +177,12 @@ def _refuse_truncated(dataset: pydicom.FileDataset, pixels: _PixelElement) -> No
         )
 
 
-def _pixel_format(dataset: pydicom.FileDataset) -> dict[str, Any]:
+def _pixel_format(dataset: pydicom.Dataset, keyword: str) -> dict[str, Any]:
     try:
         allocated = whole(dataset, "BitsAllocated", 0)
         stored = whole(dataset, "BitsStored", allocated)
+        if keyword == "PixelData" and allocated > 8:
+            _refuse_unknown_sign(dataset)
         found = {
             "rows": whole(dataset, "Rows", 0),
             "columns": whole(dataset, "Columns", 0),
@@ -250,23 +196,27 @@ def _pixel_format(dataset: pydicom.FileDataset) -> dict[str, Any]:
     return found
 
 
-def _pixel_length_repairs(header: Header, start: int) -> tuple[str, ...]:
+def _refuse_unknown_sign(dataset: pydicom.Dataset) -> None:
+    """Refuse grey words that may be signed or not, or of which it is not known how many bits count."""
+    lacking = [keyword for keyword in ("PixelRepresentation", "BitsStored") if not words(dataset, keyword)]
+    if lacking:
+        raise HeaderError(
+            f"{' and '.join(lacking)} is missing, so the values have no known sign or range; export again"
+        )
+
+
+def _pixel_length_repairs(header: Header) -> tuple[str, ...]:
     """Compare the announced length of native pixel data with what the header needs and what the file holds."""
     if not header.pixel_keyword or not header.is_native:
         return ()
     if header.pixel_bytes is None:
         raise PixelDataError("the transfer syntax is native but the pixel data is encapsulated; export the file again")
-    expected = expected_bytes(header)
+    expected = pixel_bytes(header)
     held = header.pixel_bytes
-    if header.transfer_syntax != DeflatedExplicitVRLittleEndian:
-        element_head = 8 if header.transfer_syntax == ImplicitVRLittleEndian else 12
-        held = min(held, header.file_bytes - start - element_head)
+    if not header.is_deflated:
+        held = min(held, header.file_bytes - header.pixel_start)
     if held < expected:
         raise PixelDataError(f"the pixel data is truncated: {expected} bytes expected, {held} found; transfer it again")
+    if header.frames > 1 and held - expected >= frame_bytes(header):
+        raise PixelDataError(f"the pixel data holds more than the {header.frames} frames announced; export it again")
     return ("trailing bytes behind the pixels",) if held - expected > TRAILING_BYTES_NOTED else ()
-
-
-def expected_bytes(header: Header) -> int:
-    """Return the bytes of the uncompressed pixel data of all frames (PS3.5, 8.1.1; PS3.3, C.7.6.3.1.2)."""
-    samples = 2 if header.photometric == "YBR_FULL_422" and header.is_native else header.samples
-    return math.ceil(header.rows * header.columns * samples * header.frames * header.bits[0] / 8)

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import pydicom
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
 
 from audit_pipeline.load.dicom_elements import exactly, text, uid_name
 from audit_pipeline.records import Scalar
@@ -49,6 +51,10 @@ NUMBER_FIELDS: Final = (
 )
 FIRST_NUMBER_FIELDS: Final = ("WindowCenter", "WindowWidth", "LossyImageCompressionRatio")
 _WHOLE: Final = ("BitsStored", "BitsAllocated", "PixelRepresentation")
+_READ_ELSEWHERE: Final = ("ImagerPixelSpacing", "PatientAge", "ContrastBolusAgent")
+_TAGS: Final = tuple(
+    tag_for_keyword(keyword) or 0 for keyword in (*TEXT_FIELDS, *NUMBER_FIELDS, *FIRST_NUMBER_FIELDS, *_READ_ELSEWHERE)
+)
 
 
 def metadata_of(dataset: pydicom.Dataset, transfer_syntax: str) -> dict[str, Scalar]:
@@ -67,18 +73,41 @@ def metadata_of(dataset: pydicom.Dataset, transfer_syntax: str) -> dict[str, Sca
     return {keyword: value for keyword, value in found.items() if value not in (None, "")}
 
 
-def in_common(every: Sequence[Mapping[str, Scalar]]) -> dict[str, Scalar]:
-    """Return the fields that all slices share with one value; None marks a field whose value differs."""
-    first = every[0]
+def in_common(every: Sequence[tuple[pydicom.Dataset, str]]) -> dict[str, Scalar]:
+    """Return the fields that all slices, data sets with their transfer syntax, share with one value.
+
+    None marks a field whose value differs. Slices that hold the same bytes are read once.
+    """
+    distinct: dict[tuple[object, ...], Mapping[str, Scalar]] = {}
+    for dataset, syntax in every:
+        key = (syntax, *(_raw(dataset, tag) for tag in _TAGS))
+        if key not in distinct:
+            distinct[key] = metadata_of(dataset, syntax)
+    first, *others = distinct.values()
     return {
-        keyword: value if all(other.get(keyword) == value for other in every[1:]) else None
+        keyword: value if all(other.get(keyword) == value for other in others) else None
         for keyword, value in first.items()
     }
 
 
-def printable(value: str) -> str:
-    """Return text with everything that does not print as a question mark, cut to 64 characters."""
-    return "".join(one if one.isprintable() else "?" for one in value)[:LONGEST_TEXT].strip()
+def _raw(dataset: pydicom.Dataset, tag: int) -> object:
+    element = dataset.get_item(tag)
+    if element is None or isinstance(element, RawDataElement):
+        return None if element is None else element.value
+    return str(element.value)
+
+
+def is_calibrated(dataset: pydicom.Dataset) -> bool:
+    """Whether PixelSpacing of a projection image is a size in the patient and not at the detector (PS3.3, 10.7.1.3)."""
+    detector = dataset.get("ImagerPixelSpacing")
+    return (
+        detector is None or bool(dataset.get("PixelSpacingCalibrationType")) or detector != dataset.get("PixelSpacing")
+    )
+
+
+def printable(value: str, longest: int = LONGEST_TEXT) -> str:
+    """Return text with everything that does not print as a question mark, cut to `longest` characters."""
+    return "".join(one if one.isprintable() else "?" for one in value[:longest]).strip()
 
 
 def age_years(value: str) -> int | None:

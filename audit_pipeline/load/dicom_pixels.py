@@ -1,59 +1,49 @@
-"""From a DICOM file to its stored values: limits first, one decoder, then only the bits that count.
+"""From a DICOM file to its stored values: limits first, one decoder a transfer syntax, then only the bits that count.
 
 Reference: DICOM PS3.5, section 8 (encoding of pixel data) and annex A (transfer syntaxes).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
-from pydicom import config
-from pydicom.encaps import get_frame
+from pydicom import uid as syntaxes
 from pydicom.pixels import get_decoder
-from pydicom.pixels.processing import apply_color_lut
+from pydicom.pixels.processing import apply_color_lut, convert_color_space
 from pydicom.uid import UID, RLELossless
 
-from audit_pipeline.errors import CodecError, ColourError, LimitError, PixelDataError
-from audit_pipeline.load.codestream import frame_size
-from audit_pipeline.load.dicom_elements import uid_name
-from audit_pipeline.load.dicom_index import Header, expected_bytes
+from audit_pipeline.errors import CodecError, ColourError, PixelDataError
+from audit_pipeline.load.codec_pool import POOL, CompressedFrame
+from audit_pipeline.load.codestream import frame_size, is_whole
+from audit_pipeline.load.dicom_elements import text, uid_name
+from audit_pipeline.load.dicom_header import Header, frame_bytes
 from audit_pipeline.load.guard import translated
 from audit_pipeline.load.lookup import table_entries
-from audit_pipeline.load.settings import LoadSettings
+from audit_pipeline.load.sniff import HEAD_BYTES
 
-PLUGINS = ("pylibjpeg", "pyjpegls", "pillow", "pydicom")
-"""Decoders in order of preference; GDCM never decodes inside this process."""
-
-_NEEDED = {
-    "JPEG 2000": "pylibjpeg and pylibjpeg-openjpeg",
-    "JPEG-LS": "pyjpegls",
-    "RLE": "pylibjpeg and pylibjpeg-rle",
-    "JPEG": "pylibjpeg and pylibjpeg-libjpeg (GPL)",
+FAMILIES = {
+    syntaxes.RLELossless: "rle",
+    syntaxes.JPEGBaseline8Bit: "jpeg",
+    syntaxes.JPEGExtended12Bit: "jpeg",
+    syntaxes.JPEGLossless: "jpeg",
+    syntaxes.JPEGLosslessSV1: "jpeg",
+    syntaxes.JPEGLSLossless: "jpeg_ls",
+    syntaxes.JPEGLSNearLossless: "jpeg_ls",
+    syntaxes.JPEG2000Lossless: "jpeg_2000",
+    syntaxes.JPEG2000: "jpeg_2000",
+    syntaxes.HTJ2KLossless: "htj2k",
+    syntaxes.HTJ2KLosslessRPCL: "htj2k",
+    syntaxes.HTJ2K: "htj2k",
 }
+"""Which codec reads a transfer syntax; see `codec_worker.DECODERS`."""
+_LOSSY_JPEG = (syntaxes.JPEGBaseline8Bit, syntaxes.JPEGExtended12Bit)
+_ALWAYS_LOSSY = (*_LOSSY_JPEG, syntaxes.JPEGLSNearLossless)
+"""The other lossy transfer syntaxes may hold reversible frames (PS3.5, 10.3 and 10.4)."""
 Stored = NDArray[np.generic]
-
-
-def refuse_oversized(header: Header, settings: LoadSettings) -> None:
-    """Refuse a frame that would need more memory than the limits allow, before anything is allocated.
-
-    Raises
-    ------
-    LimitError
-        Too many pixels, or far more than a file of this size can hold.
-    """
-    pixels = header.rows * header.columns
-    if pixels > settings.frame_pixels:
-        raise LimitError(
-            f"a frame of {header.rows} x {header.columns} pixels is announced; at most {settings.frame_pixels} pixels "
-            "are read"
-        )
-    needed = expected_bytes(header)
-    if needed > settings.inflated_limit(header.file_bytes):
-        raise LimitError(f"{needed} bytes of pixels are announced by a file of {header.file_bytes} bytes")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,21 +52,37 @@ class Pixels:
 
     values : (H, W) integers with exactly the stored bits, (H, W) floats, or (H, W, 3) float32 RGB from 0 to 255
     raw : what the decoder returned, unused bits included
-    repairs : what was decided where frame and header disagree
     """
 
     values: Stored
     raw: Stored
-    repairs: tuple[str, ...] = ()
 
 
-def pixels_of(dataset: pydicom.Dataset, header: Header) -> Pixels:
-    """Return the stored values of a single-frame image.
+def as_encoded(header: Header, encoded: bytes | memoryview) -> tuple[Header, tuple[str, ...], bool]:
+    """Return the header with the sign that the frame has, what had to be decided for it, and whether there is loss.
+
+    A JPEG 2000 frame that says its samples are signed holds negative numbers, whatever the header says. One that says
+    they are not, below a header that says they are, holds the words of the header as they stand in memory.
+    """
+    is_lossy = text(header.dataset, "LossyImageCompression") == "01" or header.transfer_syntax in _ALWAYS_LOSSY
+    size = None if header.is_native else frame_size(bytes(encoded[:HEAD_BYTES]))
+    if size is None:
+        return header, (), is_lossy
+    is_lossy = is_lossy or size.is_reversible is False
+    if size.is_signed in (None, header.is_signed):
+        return header, (), is_lossy
+    if size.is_signed:
+        return replace(header, is_signed=True), ("sign of the compressed values taken from the frame",), is_lossy
+    return header, ("sign of the compressed values taken from the header",), is_lossy
+
+
+def pixels_of(encoded: bytes | memoryview, header: Header) -> Pixels:
+    """Return the stored values of one frame from its bytes in the file.
 
     Raises
     ------
     CodecError
-        No installed decoder reads the transfer syntax.
+        The transfer syntax is private, retired or none of an image.
     PixelDataError
         The pixel data is damaged or contradicts the header.
     ColourError
@@ -84,60 +90,97 @@ def pixels_of(dataset: pydicom.Dataset, header: Header) -> Pixels:
     """
     name = uid_name(header.transfer_syntax)
     with translated(PixelDataError, f"the pixel data ({name}) cannot be decoded; transfer the file again"):
-        repairs = () if header.is_native or header.transfer_syntax == RLELossless else _compared(dataset, header)
-        decoder = _decoder(header.transfer_syntax)
-        plugin = _plugin(decoder, header)
-        # the unused bits are cleaned below, for every decoder alike
-        raw, found = decoder.as_array(dataset, index=0, decoding_plugin=plugin, correct_unused_bits=False)
-        raw = raw.astype(raw.dtype.newbyteorder("="), copy=False)
-        values = _values(raw, str(found["photometric_interpretation"]), dataset, header)
-    return Pixels(values=values, raw=raw, repairs=repairs)
+        raw = _native(encoded, header) if header.is_native else _decompressed(bytes(encoded), header)
+        return Pixels(values=_values(raw, header), raw=raw)
 
 
-def _values(raw: Stored, photometric: str, dataset: pydicom.Dataset, header: Header) -> Stored:
-    if header.photometric == "PALETTE COLOR":
-        return _palette(cleaned(raw, header), dataset)
+def _native(encoded: bytes | memoryview, header: Header) -> Stored:
+    allocated = header.bits[0]
+    if header.samples == 1 and allocated in {8, 16, 32} and header.pixel_keyword == "PixelData" and not header.is_big:
+        stored = np.frombuffer(encoded, dtype=f"<u{allocated // 8}", count=header.rows * header.columns)
+        return stored.reshape(header.rows, header.columns)
+    return _by_pydicom(encoded, header)
+
+
+def _by_pydicom(encoded: bytes | memoryview, header: Header) -> Stored:
+    """Return native samples whose layout needs more than a look: colour, single bits, big endian, floats."""
+    if header.frames > 1 and (header.bits[0] == 1 or (header.is_big and frame_bytes(header) % 2)):
+        raise PixelDataError("frames that do not begin at a whole word are not read; export the file as little endian")
+    single = pydicom.Dataset({tag: header.dataset.get_item(tag) for tag in header.dataset.keys()})  # noqa: SIM118
+    single.file_meta = pydicom.dataset.FileMetaDataset()
+    single.file_meta.TransferSyntaxUID = UID(header.plain_syntax)
+    single.set_original_encoding(*header.dataset.original_encoding)
+    single.NumberOfFrames = 1
+    setattr(single, header.pixel_keyword, bytes(encoded))
+    if header.pixel_vr:
+        single[header.pixel_keyword].VR = header.pixel_vr
+    raw, _ = get_decoder(single.file_meta.TransferSyntaxUID).as_array(single, raw=True, correct_unused_bits=False)
+    return np.asarray(raw.astype(raw.dtype.newbyteorder("="), copy=False))
+
+
+def _decompressed(encoded: bytes, header: Header) -> Stored:
+    family = FAMILIES.get(UID(header.transfer_syntax))
+    if family is None:
+        name = uid_name(header.transfer_syntax) or "private or retired"
+        raise CodecError(f"the transfer syntax ({name}) has no decoder; export the file as explicit VR little endian")
+    if family != "rle":
+        _refuse_unlike(encoded, header)
+    allocated = max(header.bits[0], 8) // 8
+    expected = header.rows * header.columns * header.samples * allocated
+    frame = CompressedFrame(
+        family=family,
+        content=encoded,
+        expected_bytes=expected,
+        dtype=f"<u{allocated}",
+        colour_space=_colour_space(encoded, header),
+    )
+    # a codec may answer with wider samples than the header allocates
+    decoded = POOL.decode(frame, most_bytes=4 * header.rows * header.columns * header.samples)
+    return _shaped(decoded, header, is_planar=family == "rle")
+
+
+def _shaped(decoded: NDArray[Any], header: Header, *, is_planar: bool) -> Stored:
+    size = (header.rows, header.columns)
+    if decoded.size != size[0] * size[1] * header.samples:
+        raise PixelDataError("the compressed frame holds another number of samples than the header; export it again")
     if header.samples == 1:
-        return raw if raw.dtype.kind == "f" else cleaned(raw, header)
-    return _colour(raw, photometric, header)
+        return decoded.reshape(size)
+    if is_planar:
+        return np.moveaxis(decoded.reshape(header.samples, *size), 0, -1)
+    return decoded.reshape(*size, header.samples)
 
 
-def _decoder(syntax: str) -> Any:
-    try:
-        return get_decoder(UID(syntax, config.IGNORE))
-    except NotImplementedError as error:
-        raise CodecError(
-            "the transfer syntax is private or retired and has no decoder; export the file as explicit VR little endian"
-        ) from error
+def _colour_space(encoded: bytes, header: Header) -> str | None:
+    """Return what a lossy colour JPEG holds: as its Adobe marker says, else as the header says (PS3.5, 8.2.1)."""
+    if header.samples != 3 or header.transfer_syntax not in _LOSSY_JPEG:
+        return None
+    marker = encoded.find(b"Adobe", 0, 4096)
+    # the last byte of the marker: 0 untransformed, 1 YCbCr
+    transform = encoded[marker + 11] if 0 <= marker < len(encoded) - 11 else None
+    if transform is not None:
+        return "YCBCR" if transform == 1 else "RGB"
+    return "RGB" if header.photometric == "RGB" else "YCBCR"
 
 
-def _plugin(decoder: Any, header: Header) -> str:
-    if header.is_native:
-        return ""
-    name = uid_name(header.transfer_syntax)
-    usable = [one for one in PLUGINS if one in decoder.available_plugins]
-    # Pillow's JPEG library reads 8 bits only
-    if not usable or (usable[0] == "pillow" and header.transfer_syntax.endswith(".4.51") and header.bits[1] > 8):
-        needed = next(packages for family, packages in _NEEDED.items() if family in f"{name} JPEG")
-        raise CodecError(
-            f"no installed decoder reads {name} with {header.bits[1]} bits; install {needed}, "
-            "or export the file uncompressed"
-        )
-    return str(usable[0])
-
-
-def _compared(dataset: pydicom.Dataset, header: Header) -> tuple[str, ...]:
+def _refuse_unlike(encoded: bytes, header: Header) -> None:
     """Compare the frame's own header with the file's before a decoder allocates for it."""
-    size = frame_size(get_frame(dataset.PixelData, 0, number_of_frames=1))
-    if size is None:
-        raise PixelDataError("the compressed frame has no readable header; transfer the file again")
+    size = frame_size(encoded)
+    if size is None or not is_whole(encoded):
+        lacking = "readable header" if size is None else "end: it was cut"
+        raise PixelDataError(f"the compressed frame has no {lacking}; transfer the file again")
     if (size.rows, size.columns, size.samples) != (header.rows, header.columns, header.samples):
         raise PixelDataError(
             f"the compressed frame holds {size.rows} x {size.columns} pixels of {size.samples} samples, "
             f"the header announces {header.rows} x {header.columns} of {header.samples}; export the file again"
         )
-    differs = size.is_signed is not None and size.is_signed != header.is_signed
-    return ("sign of the compressed values taken from the header",) if differs else ()
+
+
+def _values(raw: Stored, header: Header) -> Stored:
+    if header.photometric == "PALETTE COLOR":
+        return _palette(cleaned(raw, header), header.dataset)
+    if header.samples == 1:
+        return raw if raw.dtype.kind == "f" else cleaned(raw, header)
+    return _colour(raw, header)
 
 
 def cleaned(values: Stored, header: Header) -> NDArray[np.integer[Any]]:
@@ -146,19 +189,20 @@ def cleaned(values: Stored, header: Header) -> NDArray[np.integer[Any]]:
     The bits above the high bit may hold overlays or rubbish; in native and run-length coded data the stored bits may
     also sit above bit 0.
     """
-    allocated = values.dtype.itemsize * 8
     _, stored, high = header.bits
+    if values.dtype.kind == "u" and values.dtype.itemsize * 8 < stored:
+        # a stream of fewer bits than the header stores: what it holds is not negative
+        values = values.astype(np.uint16 if stored <= 16 else np.uint32)
+    allocated = values.dtype.itemsize * 8
     positioned = header.is_native or header.transfer_syntax == RLELossless
     shift = high + 1 - stored if positioned and header.bits[0] > 1 else 0
     width = min(stored, allocated)
     if width == allocated and not shift:
         return np.asarray(values.view(f"{'i' if header.is_signed else 'u'}{values.dtype.itemsize}"))
-    raw = values.view(f"u{values.dtype.itemsize}").astype(np.int64)
-    raw = (raw >> shift) & ((1 << width) - 1)
-    if header.is_signed:
-        half = 1 << (width - 1)
-        raw = (raw ^ half) - half
-    return raw
+    # left to the top and right again: the rubbish falls off, the sign fills up
+    kind = f"{'i' if header.is_signed else 'u'}{values.dtype.itemsize}"
+    lifted = np.left_shift(values.view(f"u{values.dtype.itemsize}"), allocated - width - shift)
+    return np.asarray(np.right_shift(lifted.view(kind), allocated - width))
 
 
 def _palette(values: NDArray[np.integer[Any]], dataset: pydicom.Dataset) -> Stored:
@@ -177,12 +221,19 @@ def _palette(values: NDArray[np.integer[Any]], dataset: pydicom.Dataset) -> Stor
     return np.stack(planes, axis=-1).astype(np.float32)
 
 
-def _colour(values: Stored, photometric: str, header: Header) -> Stored:
-    if photometric != "RGB" or header.samples != 3:
+def _colour(values: Stored, header: Header) -> Stored:
+    if header.samples != 3 or header.photometric not in _RGB_AFTER_DECODING | _FULL_RANGE_YBR:
         raise ColourError(
-            f"{header.samples} samples in {photometric or 'an unnamed colour space'} cannot be shown as RGB; "
+            f"{header.samples} samples in {header.photometric or 'an unnamed colour space'} cannot be shown as RGB; "
             "export the image as RGB"
         )
+    decoded_to_rgb = header.photometric in _RGB_AFTER_DECODING or header.transfer_syntax in _LOSSY_JPEG
+    rgb = values if decoded_to_rgb else convert_color_space(values, "YBR_FULL", "RGB")
     # PS3.3, C.7.6.3.1.2: RGB samples are unsigned and use the range of the stored bits
     top = float((1 << header.bits[1]) - 1)
-    return np.asarray(np.clip(values.astype(np.float32) * np.float32(255.0 / top), 0.0, 255.0), dtype=np.float32)
+    return np.asarray(np.clip(rgb.astype(np.float32) * np.float32(255.0 / top), 0.0, 255.0), dtype=np.float32)
+
+
+_RGB_AFTER_DECODING = frozenset(("RGB", "YBR_RCT", "YBR_ICT"))
+"""JPEG 2000 undoes its own colour transforms (PS3.5, 8.2.4)."""
+_FULL_RANGE_YBR = frozenset(("YBR_FULL", "YBR_FULL_422"))

@@ -1,4 +1,4 @@
-"""Which DICOM files may be read at all: images, of one patient, each object once, single frames."""
+"""Which DICOM files may be read at all: images, of one patient, each object once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import pydicom
@@ -15,14 +16,15 @@ from audit_pipeline.errors import (
     LimitError,
     LoadError,
     MosaicError,
-    MultiFrameError,
     PatientMixError,
     PixelDataError,
     SopConflictError,
 )
 from audit_pipeline.load.account import Account
+from audit_pipeline.load.deflated import inflated
 from audit_pipeline.load.dicom_elements import uid_name
-from audit_pipeline.load.dicom_index import Header
+from audit_pipeline.load.dicom_header import Header
+from audit_pipeline.load.files import read_bytes
 from audit_pipeline.load.guard import translated
 from audit_pipeline.load.settings import LoadSettings
 from audit_pipeline.records import Disposition
@@ -65,12 +67,7 @@ def _with_damage(header: Header, *, is_image: bool) -> Header:
         error = PixelDataError(f"{kind} has no pixel data; export it again with its pixels")
     elif "MOSAIC" in header.image_type:
         error = MosaicError("the file is a mosaic of many slices in one frame; export single slices instead")
-    elif header.frames != 1 or header.has_functional_groups:
-        error = MultiFrameError(
-            f"the object is in multi-frame form ({header.frames} {'frame' if header.frames == 1 else 'frames'}); "
-            "export it as single-frame objects"
-        )
-    elif min(header.rows, header.columns) < 1 or not _is_known_format(header):
+    elif min(header.rows, header.columns, header.frames) < 1 or not _is_known_format(header):
         error = HeaderError(
             f"the image format makes no sense: {header.rows} x {header.columns} pixels, {header.samples} samples, "
             f"bits allocated, stored and high bit {header.bits}; export the file again"
@@ -127,7 +124,7 @@ def _agrees(fields: Sequence[str], full: Sequence[str]) -> bool:
     return all(one in ("", other) for one, other in zip(fields, full, strict=True))
 
 
-def each_object_once(headers: Sequence[Header], account: Account) -> list[Header]:
+def each_object_once(headers: Sequence[Header], settings: LoadSettings, account: Account) -> list[Header]:
     """Return one header per SOP Instance UID; equal copies become ``duplicate``, unequal ones refuse their series."""
     by_uid: dict[str, list[Header]] = defaultdict(list)
     for header in headers:
@@ -136,7 +133,7 @@ def each_object_once(headers: Sequence[Header], account: Account) -> list[Header
     copies: set[Path] = set()
     for members in by_uid.values():
         first, *others = sorted(members, key=lambda one: (one.damage is not None, one.path))
-        if others and len({_content_digest(one) for one in (first, *others)}) > 1:
+        if others and len({_content_digest(one, settings) for one in (first, *others)}) > 1:
             conflicting.update(one.series_uid for one in members)
             continue
         copies.update(one.path for one in others)
@@ -148,12 +145,14 @@ def each_object_once(headers: Sequence[Header], account: Account) -> list[Header
     return kept
 
 
-def _content_digest(header: Header) -> str:
+def _content_digest(header: Header, settings: LoadSettings) -> str:
     """Return a digest of the elements of a file, which does not depend on its preamble or on trailing padding."""
     digest = hashlib.sha256()
     try:
         with translated(HeaderError, "the file cannot be compared"):
-            dataset = pydicom.dcmread(header.path, force=True)
+            content = read_bytes(header.path)
+            plain = inflated(content, settings) if header.is_deflated else content
+            dataset = pydicom.dcmread(BytesIO(plain), force=True)
             for tag in sorted(dataset.keys()):
                 if tag != 0xFFFCFFFC:  # data set trailing padding, PS3.10, 7.2
                     digest.update(str(tag).encode())

@@ -5,8 +5,8 @@ References: DICOM PS3.3, C.11.1 (Modality LUT), C.7.5.1.1.2 (Pixel Padding Value
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import pydicom
@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from audit_pipeline.errors import HeaderError, RescaleError
 from audit_pipeline.load.dicom_elements import numbers, text
-from audit_pipeline.load.dicom_index import Header
+from audit_pipeline.load.dicom_header import Header
 from audit_pipeline.load.guard import translated
 from audit_pipeline.load.lookup import table_entries
-from audit_pipeline.records import Mask, Matrix
+from audit_pipeline.records import Floats, Mask, Matrix
 
 STORED = "stored value"
+_BLOCK = 2**15
+"""Pixels that are converted at once."""
 _NAMED_UNITS = ("HU", "OD", "MGML", "Z_EFF", "ED", "EDW", "HU_MOD", "PCT")
 """Defined terms of Rescale Type that name a unit (PS3.3, C.11.1.1.2); "US" says that it is unspecified."""
 _PET_UNITS = ("BQML", "CNTS", "GML", "PROPCPS", "CM2ML", "PCNT", "CPS", "NONE", "1CM", "STDDEV", "UMOLML", "MLMING")
@@ -39,12 +41,46 @@ class ModalityMap:
     first: int = 0
     table: Matrix | None = None
 
-    def apply(self, stored: NDArray[np.generic]) -> Matrix:
-        """Return real values, float64, of stored ones."""
-        if self.table is None:
-            return np.asarray(stored.astype(np.float64) * self.slope + self.intercept)
-        entries = np.clip(stored.astype(np.int64) - self.first, 0, len(self.table) - 1)
-        return np.asarray(self.table[entries])
+    def write(self, stored: NDArray[np.generic], out: Floats) -> None:
+        """Write the real values of `stored` to `out`: computed in float64 and rounded once.
+
+        Where float32 is exact, as for whole HU, it is used at once; else a few rows at a time, which stay in the cache.
+        """
+        if self.table is None and self._is_exact(stored.dtype):
+            np.multiply(stored, np.float32(self.slope), out=out, dtype=np.float32, casting="unsafe")
+            out += np.float32(self.intercept)
+            return
+        rows = max(1, _BLOCK // max(1, stored.shape[1]))
+        for start in range(0, len(stored), rows):
+            block = slice(start, start + rows)
+            if self.table is None:
+                out[block] = stored[block].astype(np.float64) * self.slope + self.intercept
+            else:
+                out[block] = self.table[np.clip(stored[block].astype(np.int64) - self.first, 0, len(self.table) - 1)]
+
+    def _is_exact(self, kind: np.dtype[Any]) -> bool:
+        """Whether every product and sum of whole numbers stays below 2 ** 24, where float32 has no gaps."""
+        is_whole = self.slope == int(self.slope) and self.intercept == int(self.intercept)
+        return kind.kind in "iu" and is_whole and abs(self.slope) * 256.0**kind.itemsize + abs(self.intercept) < 2**24
+
+    def mirrored(self, lowest: float, highest: float) -> ModalityMap:
+        """Return the map that exchanges bright and dark within the real values of `lowest` to `highest`."""
+        low, high = self.ends(lowest, highest)
+        if self.table is not None:
+            return replace(self, table=low + high - self.table)
+        return replace(self, slope=-self.slope, intercept=low + high - self.intercept)
+
+    def scaled(self, factor: float) -> ModalityMap:
+        """Return the map whose real values are `factor` times those of this one."""
+        table = None if self.table is None else self.table * factor
+        return replace(self, slope=self.slope * factor, intercept=self.intercept * factor, table=table)
+
+    @property
+    def is_tame(self) -> bool:
+        """Whether every stored integer of up to 32 bits becomes a finite float32."""
+        if self.table is not None:
+            return bool(np.isfinite(self.table.astype(np.float32)).all())
+        return abs(self.slope) * 2.0**32 + abs(self.intercept) < float(np.finfo(np.float32).max)
 
     def ends(self, lowest: float, highest: float) -> tuple[float, float]:
         """Return the real values between which every stored value from `lowest` to `highest` falls."""
@@ -117,9 +153,7 @@ def _item(dataset: pydicom.Dataset) -> pydicom.Dataset:
     return dataset.ModalityLUTSequence[0]
 
 
-def padding_of(
-    stored: NDArray[np.generic], raw: NDArray[np.generic], dataset: pydicom.Dataset, header: Header
-) -> Mask | None:
+def padding_of(stored: NDArray[Any], raw: NDArray[np.generic], dataset: pydicom.Dataset, header: Header) -> Mask | None:
     """Return where a grey image is padding; None when the header names no padding value.
 
     A padding value outside the range of the stored bits is looked for in the raw words, where it would otherwise be
@@ -140,8 +174,7 @@ def padding_of(
     bits = header.bits[1]
     bottom = -(1 << (bits - 1)) if header.is_signed else 0
     if bottom <= low and high < bottom + (1 << bits):
-        values = stored.astype(np.int64)
-        return np.asarray((values >= low) & (values <= high))
+        return np.asarray(stored == low if low == high else (stored >= low) & (stored <= high))
     width = raw.dtype.itemsize * 8
     words = raw.view(f"u{raw.dtype.itemsize}").astype(np.int64)
     if low == high:
@@ -158,12 +191,3 @@ def stored_range(stored: NDArray[np.generic], header: Header) -> tuple[float, fl
     bits = header.bits[1]
     bottom = -(1 << (bits - 1)) if header.is_signed else 0
     return float(bottom), float(bottom + (1 << bits) - 1)
-
-
-def real_values(stored: NDArray[np.generic], mapping: ModalityMap, header: Header, *, is_inverted: bool) -> Matrix:
-    """Return real values, float64; `is_inverted` mirrors them once inside the range that the stored bits can take."""
-    values = mapping.apply(stored)
-    if not is_inverted:
-        return values
-    low, high = mapping.ends(*stored_range(stored, header))
-    return np.asarray(low + high - values)

@@ -1,4 +1,4 @@
-"""Which files belong to which study: walks folders, recognises files by content, unites what belongs together."""
+"""Which files belong to which study: recognises files by content and unites what belongs together."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from audit_pipeline.errors import NotAStudyError
-from audit_pipeline.load.dicom_index import Header, read_header
+from audit_pipeline.errors import LoadError
+from audit_pipeline.load.archive import ARCHIVE_SUFFIXES
+from audit_pipeline.load.dicom_header import Header
+from audit_pipeline.load.dicom_identity import read_identity
+from audit_pipeline.load.dicom_index import read_header
+from audit_pipeline.load.dicomdir import is_dicomdir, read_dicomdir
+from audit_pipeline.load.files import open_file
 from audit_pipeline.load.settings import LoadSettings
-from audit_pipeline.load.sniff import FileKind, is_text, kind_of
+from audit_pipeline.load.sniff import FileKind, is_clutter
+from audit_pipeline.load.tree import Tree, partner_of, place_of, tree_below
 
 KNOWN_SUFFIXES = (".nii.gz", ".hdr.gz", ".img.gz", ".nii", ".hdr", ".img", ".dcm", ".dicom", ".ima")
-_IMAGE_OF_HEADER = {".hdr": ".img", ".hdr.gz": ".img.gz"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,11 +31,12 @@ class StudySource:
     Attributes
     ----------
     kind : what the files are; "unknown" when none of them is an image
-    files : absolute paths, sorted
+    files : absolute paths, sorted; a file in an archive lies below the path of the archive
     identity : the text that keys the pseudonym: ``dicom|issuer|PatientID|StudyInstanceUID``, ``nifti|SHA-256``,
         ``file|SHA-256``; it may identify a patient and belongs in no report
-    name : path relative to `root` without image suffixes, for labels.csv and linkage.csv only
-    root : the folder the caller named
+    name : path relative to `root` without suffixes of images and archives, for labels.csv and linkage.csv only
+    root : the folder the caller named, or the archive
+    absent : images that a DICOMDIR lists for this study and that are not there
     """
 
     kind: Literal["dicom", "nifti", "unknown"]
@@ -38,89 +44,59 @@ class StudySource:
     identity: str
     name: str
     root: Path
+    absent: int = 0
 
     @property
     def is_clutter(self) -> bool:
-        """Whether nothing here claims to be an image: only text and empty files, such as a table of labels."""
-        return self.kind == "unknown" and all(is_text(file) for file in self.files)
+        """Whether nothing here claims to be an image: only text, a DICOMDIR, or what a desktop leaves behind."""
+        return self.kind == "unknown" and all(is_clutter(file) for file in self.files)
 
 
-def find_studies(paths: Sequence[Path]) -> tuple[StudySource, ...]:
-    """Return the studies in files and folders; every regular file below `paths` is in exactly one of them.
+def find_studies(paths: Sequence[Path], settings: LoadSettings | None = None) -> tuple[StudySource, ...]:
+    """Return the studies in files, folders and archives; every file below `paths` is in exactly one of them.
 
-    Folders are searched to any depth. Symbolic links below a folder are not followed: inside the folder they would
-    count a file twice, outside they leave what the caller named. DICOM files are united when they share a
-    StudyInstanceUID or a SeriesInstanceUID, so that two patients in one series meet in one study, where they are
-    refused. Files that are no image join the DICOM study of their folder when there is exactly one.
+    Folders and archives are searched as `tree.tree_below` says; an archive is a folder whose files are its members.
+    DICOM files are united when they share a StudyInstanceUID or a SeriesInstanceUID, so that two patients in one
+    series meet in one study, where they are refused. Files that are no image join the DICOM study of their folder when
+    there is exactly one. An archive that cannot be opened is a source of its own, which `study.deliver` refuses.
 
     Raises
     ------
     NotAStudyError
         A path does not exist, or a folder holds no file.
+    LoadError
+        A path leads into an archive that is refused.
     """
+    chosen = settings or LoadSettings()
     sources: list[StudySource] = []
     seen: set[Path] = set()
     for path in paths:
-        root, files = _files_below(Path(path))
-        fresh = [file for file in files if file not in seen]
-        seen.update(fresh)
-        sources += _sources(root, fresh)
+        tree = tree_below(Path(path), chosen)
+        kinds = {file: kind for file, kind in tree.kinds.items() if file not in seen}
+        seen.update(kinds)
+        sources += _sources(replace(tree, kinds=kinds), chosen)
     return tuple(sorted(_uniquely_named(sources), key=lambda source: (str(source.root), source.name, source.files)))
 
 
-def _files_below(path: Path) -> tuple[Path, list[Path]]:
-    """Return the folder the caller named and the regular files in it, sorted."""
-    if not path.exists():
-        raise NotAStudyError("a path that was given does not exist; check its spelling and that its disk is there")
-    resolved = path.resolve()
-    if not resolved.is_dir():
-        if resolved.is_file():
-            partner = _partner(resolved)
-            return resolved.parent, sorted({resolved, partner} if partner else {resolved})
-        raise NotAStudyError("a path that was given is neither a file nor a folder; name image files or their folder")
-    files, links = [], 0
-    for folder, folders, names in os.walk(resolved):
-        links += sum(os.path.islink(os.path.join(folder, name)) for name in folders)  # noqa: PTH114, PTH118
-        for name in names:
-            file = Path(folder, name)
-            links += file.is_symlink()
-            if file.is_file() and not file.is_symlink():
-                files.append(file)
-    if not files:
-        hint = f"; {links} symbolic links were not followed, name their targets instead" if links else ""
-        raise NotAStudyError(f"a folder that was given holds no file{hint}")
-    return resolved, sorted(files)
-
-
-def _partner(path: Path) -> Path | None:
-    """Return the image file of a NIfTI header file, or the header of an image file, when it lies beside it."""
-    lower = path.name.lower()
-    for head, image in _IMAGE_OF_HEADER.items():
-        for suffix, other in ((head, image), (image, head)):
-            if lower.endswith(suffix):
-                stem = path.name[: -len(suffix)]
-                candidates = (path.with_name(stem + other), path.with_name(stem + other.upper()))
-                return next((one for one in candidates if one.is_file()), None)
-    return None
-
-
-def _sources(root: Path, files: Sequence[Path]) -> list[StudySource]:
-    kinds = {file: kind_of(file) for file in files}
+def _sources(tree: Tree, settings: LoadSettings) -> list[StudySource]:
     claimed: set[Path] = set()
     sources = []
-    for file in files:
-        if kinds[file] is FileKind.NIFTI and file not in claimed:
-            members = _nifti_members(file, kinds)
+    for file, kind in tree.kinds.items():
+        if kind is FileKind.NIFTI and file not in claimed:
+            members = _nifti_members(file, tree.kinds)
             claimed.update(members)
-            sources.append(_source("nifti", root, members, identity=f"nifti|{digest_of(members)}"))
-    headers = [read_header(file, LoadSettings()) for file in files if kinds[file] is FileKind.DICOM]
+            sources.append(_source("nifti", tree, members, identity=f"nifti|{digest_of(members)}"))
+        elif file in tree.unopened:
+            claimed.add(file)
+            sources.append(_source("unknown", tree, [file], identity=f"file|{digest_of([file])}"))
+    headers = [read_identity(file, settings) for file, kind in tree.kinds.items() if kind is FileKind.DICOM]
     studies, strays = _united(headers)
-    strays += [file for file in files if kinds[file] is FileKind.OTHER and file not in claimed]
-    return sources + _with_strays(root, studies, strays)
+    strays += [file for file, kind in tree.kinds.items() if kind is not FileKind.DICOM and file not in claimed]
+    return sources + _with_strays(tree, studies, strays, settings)
 
 
 def _nifti_members(file: Path, kinds: Mapping[Path, FileKind]) -> tuple[Path, ...]:
-    partner = _partner(file) if file.name.lower().endswith((".hdr", ".hdr.gz")) else None
+    partner = partner_of(file) if file.name.lower().endswith((".hdr", ".hdr.gz")) else None
     return (file,) if partner is None or partner not in kinds else tuple(sorted((file, partner)))
 
 
@@ -154,7 +130,9 @@ def _united(headers: Sequence[Header]) -> tuple[list[list[Header]], list[Path]]:
     return list(groups.values()), strays
 
 
-def _with_strays(root: Path, studies: Sequence[Sequence[Header]], strays: Iterable[Path]) -> list[StudySource]:
+def _with_strays(
+    tree: Tree, studies: Sequence[Sequence[Header]], strays: Iterable[Path], settings: LoadSettings
+) -> list[StudySource]:
     by_folder: dict[Path, set[int]] = defaultdict(set)
     for number, headers in enumerate(studies):
         for header in headers:
@@ -164,13 +142,45 @@ def _with_strays(root: Path, studies: Sequence[Sequence[Header]], strays: Iterab
     for stray in strays:
         homes = by_folder.get(stray.parent, set())
         (members[next(iter(homes))] if len(homes) == 1 else left[stray.parent]).append(stray)
+    missing = _missing_images(tree)
     found = [
-        _source("dicom", root, files, identity=_dicom_identity(headers), anchor=headers)
+        _source(
+            "dicom",
+            tree,
+            files,
+            identity=_dicom_identity(headers),
+            anchor=headers,
+            absent=_absent(headers, missing, settings),
+        )
         for files, headers in zip(members, studies, strict=True)
     ]
     return found + [
-        _source("unknown", root, files, identity=f"file|{digest_of(sorted(files))}") for files in left.values()
+        _source("unknown", tree, files, identity=f"file|{digest_of(sorted(files))}") for files in left.values()
     ]
+
+
+def _missing_images(tree: Tree) -> Mapping[str, set[tuple[str, str]]]:
+    """Return, by StudyInstanceUID, the images that a DICOMDIR lists where there is no file: (SOP UID, place)."""
+    missing: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    places: set[str] = set()
+    for file, kind in tree.kinds.items():
+        if kind is not FileKind.DICOM or not is_dicomdir(file):
+            continue
+        places = places or {place_of(one) for one in tree.kinds}
+        for one in read_dicomdir(file).listed:
+            place = place_of(file.parent.joinpath(*one.parts))
+            if one.is_image and one.study_uid and place not in places:
+                missing[one.study_uid].add((one.sop_uid, "" if one.sop_uid else place))
+    return missing
+
+
+def _absent(headers: Sequence[Header], missing: Mapping[str, set[tuple[str, str]]], settings: LoadSettings) -> int:
+    """Return how many listed images are nowhere among the files; copied media often have new file names."""
+    wanted = set().union(*(missing.get(uid, set()) for uid in {header.study_uid for header in headers}))
+    if not wanted:
+        return 0
+    there = {read_header(header.path, settings).sop_uid for header in headers}
+    return sum(1 for sop_uid, _ in wanted if not sop_uid or sop_uid not in there)
 
 
 def _dicom_identity(headers: Sequence[Header]) -> str:
@@ -183,40 +193,57 @@ def _dicom_identity(headers: Sequence[Header]) -> str:
 
 def _source(
     kind: Literal["dicom", "nifti", "unknown"],
-    root: Path,
+    tree: Tree,
     files: Sequence[Path],
     *,
     identity: str,
     anchor: Sequence[Header] = (),
+    absent: int = 0,
 ) -> StudySource:
     named = [header.path for header in anchor] or list(files)
-    return StudySource(kind=kind, files=tuple(sorted(files)), identity=identity, name=_name(root, named), root=root)
+    return StudySource(
+        kind=kind,
+        files=tuple(sorted(files)),
+        identity=identity,
+        name=_name(tree, named),
+        root=tree.root,
+        absent=absent,
+    )
 
 
-def _name(root: Path, files: Sequence[Path]) -> str:
-    """Return the path of a study relative to `root`: its file when it has one, else the folder that holds it."""
+def _name(tree: Tree, files: Sequence[Path]) -> str:
+    """Return the path of a study relative to the root: its file when it has one, else the folder that holds it."""
     stems = {_without_suffix(file) for file in files}
     if len(stems) == 1:
-        return stems.pop().relative_to(root).as_posix()
+        return _text(stems.pop().relative_to(tree.root))
     folder = Path(os.path.commonpath([str(file.parent) for file in files]))
-    return root.name if folder == root else folder.relative_to(root).as_posix()
+    shown = _without_suffix(folder, ARCHIVE_SUFFIXES) if folder in tree.archives else folder
+    return _text(Path(shown.name) if folder == tree.root else shown.relative_to(tree.root))
 
 
-def _without_suffix(file: Path) -> Path:
+def _text(path: Path) -> str:
+    """Return a path as text that can be written to a table; bytes that are no UTF-8 are shown as escapes."""
+    return path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _without_suffix(file: Path, suffixes: Sequence[str] = KNOWN_SUFFIXES) -> Path:
     lower = file.name.lower()
-    suffix = next((one for one in KNOWN_SUFFIXES if lower.endswith(one) and len(lower) > len(one)), "")
+    suffix = next((one for one in suffixes if lower.endswith(one) and len(lower) > len(one)), "")
     return file.with_name(file.name[: len(file.name) - len(suffix)])
 
 
 def _uniquely_named(sources: Sequence[StudySource]) -> list[StudySource]:
-    """Name studies that share a folder by their first file, so that a name means one study."""
-    counts = Counter((source.root, source.name) for source in sources)
-    return [
-        source
-        if counts[source.root, source.name] == 1
-        else replace(source, name=_without_suffix(source.files[0]).relative_to(source.root).as_posix())
-        for source in sources
-    ]
+    """Name studies that share a name by their first file, and with its suffix if need be: a name means one study."""
+    named = list(sources)
+    for shorten in (_without_suffix, Path):
+        counts = Counter((source.root, source.name) for source in named)
+        named = [
+            source
+            if counts[source.root, source.name] == 1
+            else replace(source, name=_text(shorten(source.files[0]).relative_to(source.root)))
+            for source in named
+        ]
+    return named
 
 
 def digest_of(files: Iterable[Path]) -> str:
@@ -224,9 +251,9 @@ def digest_of(files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for file in files:
         try:
-            with file.open("rb") as stream:
+            with open_file(file) as stream:
                 while block := stream.read(2**20):
                     digest.update(block)
-        except OSError:
+        except (OSError, LoadError):
             continue
     return digest.hexdigest()

@@ -3,31 +3,56 @@
 from __future__ import annotations
 
 import logging
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from audit_pipeline.errors import LimitError, LoadError
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
+class _Quiet:
+    """Counts who asked for quiet, because warning filters belong to the process and not to a thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._depth = 0
+        self._stack = ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._depth += 1
+            if self._depth > 1:
+                return
+            self._stack.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+            for name in ("pydicom", "nibabel", "nibabel.global"):
+                logger = logging.getLogger(name)
+                self._stack.callback(_restored, logger, logger.propagate, logger.disabled)
+                logger.propagate, logger.disabled = False, True
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._depth -= 1
+            if self._depth == 0:
+                self._stack.close()
+
+
+def _restored(logger: logging.Logger, propagate: bool, disabled: bool) -> None:  # noqa: FBT001 - as `logging` has them
+    logger.propagate, logger.disabled = propagate, disabled
+
+
+_QUIET = _Quiet()
+
+
+def quiet() -> _Quiet:
     """Keep the warnings and log lines of pydicom and nibabel inside: they may quote header text, which may be identity.
 
-    Nothing of it is lost: what matters is measured by this package itself and reported as a finding.
+    Nothing of it is lost: what matters is measured by this package itself and reported as a finding. It may be asked
+    for again inside, and in several threads at once.
     """
-    loggers = [logging.getLogger(name) for name in ("pydicom", "nibabel", "nibabel.global")]
-    before = [(logger.propagate, logger.disabled) for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.propagate, logger.disabled = False, True
-        try:
-            yield
-        finally:
-            for logger, (propagate, disabled) in zip(loggers, before, strict=True):
-                logger.propagate, logger.disabled = propagate, disabled
+    return _QUIET
 
 
 @contextmanager

@@ -1,26 +1,35 @@
-"""One NIfTI file, or header and image pair, to one `Image`: one reader, the stream read to its end, no guessing."""
+"""One NIfTI file, or a header and image pair, to one `Image`: one reader, one pass, nothing guessed."""
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
-from audit_pipeline.errors import CorruptFileError, LimitError, NiftiHeaderError, SeriesChoiceError
+from audit_pipeline.errors import CorruptFileError, NiftiHeaderError, SeriesChoiceError
 from audit_pipeline.geometry import spacing_of
-from audit_pipeline.load.discover import digest_of
 from audit_pipeline.load.guard import translated
-from audit_pipeline.load.nifti_header import HEADER_BYTES, UNIT_NAMES, NiftiHeader, read_nifti_header
-from audit_pipeline.load.notes import ASSUMED_POSITION_OR_UNIT, noted
+from audit_pipeline.load.inflate import Content, ends_early, opened
+from audit_pipeline.load.nifti_header import (
+    FIRST_HEADER_BYTES,
+    NiftiHeader,
+    extension_end,
+    header_bytes,
+    read_nifti_header,
+)
+from audit_pipeline.load.nifti_values import Voxels, read_values
+from audit_pipeline.load.notes import REPAIRED_HEADER, noted
 from audit_pipeline.load.settings import LoadSettings
-from audit_pipeline.load.values import filled, value_findings
-from audit_pipeline.records import Finding, Floats, Image, Mask, Matrix, Outcome, Scalar, sealed
+from audit_pipeline.load.values import value_findings
+from audit_pipeline.records import Finding, Image, Matrix, Outcome, Scalar, sealed
 
-_CHUNK = 2**20
-_GZIP_MAGIC = b"\x1f\x8b"
+SURPLUS_FLAGGED_BYTES = 1024
+"""Padding of a file to a whole block is harmless; more hints at a header that announces too little."""
+_EXTENSION_BYTES = 2**20
+"""Only the sizes of extensions are looked at, and only this far."""
+_VECTOR_INTENTS = {1004: "matrix", 1005: "matrix", 1006: "vector", 1007: "vector", 2003: "RGB", 2004: "RGBA"}
 
 
 def read_nifti(files: Sequence[Path], settings: LoadSettings) -> Image:
@@ -30,25 +39,32 @@ def read_nifti(files: Sequence[Path], settings: LoadSettings) -> Image:
 
     Raises
     ------
-    NiftiHeaderError, LimitError, MultiFrameError, RescaleError, AffineConflictError
-        See `nifti_header.read_nifti_header`.
+    NiftiHeaderError, LimitError, RescaleError, AffineConflictError
+        See `nifti_header.read_nifti_header` and `nifti_values.read_values`.
     CorruptFileError
-        The file ends early, or the checksum of its compression is wrong.
+        The file ends early, or a checksum of its compression is wrong.
     SeriesChoiceError
         The file holds several volumes and the settings name none, or one that does not exist.
     """
     header_file, data_file = _roles(files)
-    with translated(CorruptFileError, "the file cannot be read; transfer it again"):
-        head = _content(header_file, HEADER_BYTES, settings)
-        header = read_nifti_header(bytes(head), settings)
-        if header.is_pair and data_file == header_file:
-            raise NiftiHeaderError("the header announces a separate image file (.img), which is not beside it")
-        number = _volume_number(header, settings)
-        end = header.data_offset + header.data_bytes
-        content = _content(data_file, end, settings, to_the_end=True)
-    if len(content) < end:
-        raise CorruptFileError(f"the file ends early: {end} bytes expected, {len(content)} found; transfer it again")
-    return _image(header, content, number, files)
+    with translated(CorruptFileError, "the file cannot be read; copy it again from its source"):
+        with opened(header_file, settings) as content:
+            head, header = _header(content, settings)
+            _check_roles(header, is_pair=data_file != header_file)
+            number = _volume_number(header, settings)
+            if header.is_pair:
+                content.finish()
+                digests = {header_file: content.sha256}
+            else:
+                voxels, findings = _voxels(content, header, number, settings, head)
+                digests = {header_file: content.sha256}
+        if header.is_pair:
+            with opened(data_file, settings) as content:
+                voxels, findings = _voxels(content, header, number, settings, b"")
+                digests[data_file] = content.sha256
+    sources = tuple(digests[file] for file in files)
+    header = replace(header, findings=(*header.findings, *findings))
+    return _image(header, voxels, number, sources, settings)
 
 
 def _roles(files: Sequence[Path]) -> tuple[Path, Path]:
@@ -59,104 +75,152 @@ def _roles(files: Sequence[Path]) -> tuple[Path, Path]:
     return header, (others[0] if others else header)
 
 
-def _content(path: Path, wanted: int, settings: LoadSettings, *, to_the_end: bool = False) -> bytes | bytearray:
-    """Return the first `wanted` bytes of a plain or gzip file; `to_the_end` verifies the rest of a gzip stream too."""
-    size = path.stat().st_size
-    if size > settings.file_bytes:
-        raise LimitError(f"the file has {size} bytes; at most {settings.file_bytes} are read")
-    with path.open("rb") as stream:
-        is_zipped = stream.read(2) == _GZIP_MAGIC
-        stream.seek(0)
-        if not is_zipped:
-            return stream.read(min(wanted, size))
-        limit = settings.inflated_limit(size)
-        if wanted > limit:
-            raise LimitError(f"a file of {size} compressed bytes announces {wanted}; at most {limit} are inflated")
-        return _inflated(stream, wanted, limit, to_the_end=to_the_end)
+def _header(content: Content, settings: LoadSettings) -> tuple[bytes, NiftiHeader]:
+    head = content.take(FIRST_HEADER_BYTES)
+    head += content.take(header_bytes(head) - len(head))
+    return head, read_nifti_header(head, settings)
 
 
-def _inflated(stream: BinaryIO, wanted: int, limit: int, *, to_the_end: bool) -> bytearray:
-    """Return inflated bytes; zlib verifies checksum and length of each member at its end (RFC 1952, 2.3.1)."""
-    kept = bytearray()
-    grown = 0
-    inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    rest = b""
-    while to_the_end or len(kept) < wanted:
-        rest = rest or stream.read(_CHUNK)
-        if not rest:
-            if to_the_end and not inflater.eof:
-                raise CorruptFileError("the compressed file ends early; transfer it again")
-            break
-        if inflater.eof:
-            if not rest.startswith(_GZIP_MAGIC):
-                break  # padding behind the last member, as tar and tape leave it
-            inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        try:
-            grew = inflater.decompress(rest, _CHUNK)
-        except zlib.error as error:
-            raise CorruptFileError("the compressed file fails its checksum; transfer it again") from error
-        rest = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
-        grown += len(grew)
-        if grown > limit:
-            raise LimitError(f"the compressed file grows beyond {limit} bytes; check where it comes from")
-        kept += grew[: wanted - len(kept)]
-    return kept
+def _check_roles(header: NiftiHeader, *, is_pair: bool) -> None:
+    if header.is_pair and not is_pair:
+        raise NiftiHeaderError(
+            "the header announces a separate image file (.img) of the same name, which is not beside it; put both "
+            "files into one folder"
+        )
+    if is_pair and not header.is_pair:
+        raise NiftiHeaderError(
+            "the header says that the voxels follow in the same file, but an image file (.img) lies beside it; which "
+            "one holds the voxels is not known. Convert the image again from its source"
+        )
 
 
 def _volume_number(header: NiftiHeader, settings: LoadSettings) -> int:
-    count = header.shape[3] if len(header.shape) == 4 else 1
+    count = header.volumes
     if settings.volume is None:
         if count > 1:
-            raise SeriesChoiceError(f"the file holds {count} volumes; name one with volume (0 to {count - 1})")
+            sizes = " x ".join(str(size) for size in header.trailing)
+            kind = _VECTOR_INTENTS.get(header.codes["intent_code"])
+            hint = f", which its header calls parts of a {kind}" if kind else ""
+            raise SeriesChoiceError(
+                f"the file holds {count} volumes (dimensions from the fourth on: {sizes}){hint}; set volume to the one "
+                f"to read, 0 to {count - 1}"
+            )
         return 0
     if not 0 <= settings.volume < count:
-        raise SeriesChoiceError(f"volume {settings.volume} does not exist; the file holds {count}, counted from 0")
+        raise SeriesChoiceError(
+            f"volume {settings.volume} does not exist; the file holds {count}, counted from 0. Set volume to "
+            "one of them"
+        )
     return settings.volume
 
 
-def _image(header: NiftiHeader, content: bytes | bytearray, number: int, files: Sequence[Path]) -> Image:
-    values, invalid = _values(header, content, number)
+def _voxels(
+    content: Content, header: NiftiHeader, number: int, settings: LoadSettings, head: bytes
+) -> tuple[Voxels, list[Finding]]:
+    """Return one volume, and what the file around them has to say; all of the file is verified."""
+    content.expect(header.data_end)
+    following = content.take(min(header.data_offset - content.position, _EXTENSION_BYTES)) if head else b""
+    extended = extension_end(head, following)
+    voxels = read_values(content, header, number, settings)
+    behind = header.data_end - content.position
+    surplus = content.finish() - behind
+    if surplus < 0:
+        raise CorruptFileError(ends_early(header.data_end, content.position))
+    return voxels, [
+        *_extension_findings(header, extended, surplus),
+        *_surplus_findings(header, content, surplus),
+        *_rounding_findings(voxels),
+    ]
+
+
+def _extension_findings(header: NiftiHeader, extended: int | None, surplus: int) -> list[Finding]:
+    if extended is None or extended <= header.data_offset:
+        return []
+    if surplus > 0:
+        raise NiftiHeaderError(
+            f"an extension of the header runs past byte {header.data_offset}, where voxels should start (vox_offset), "
+            f"and {surplus} bytes are left behind them; where they start is not known. Convert the image again"
+        )
+    message = f"An extension of the header is damaged; voxels start at byte {header.data_offset}, as vox_offset says."
+    return [noted(REPAIRED_HEADER, Outcome.NOTE, message, value=float(header.data_offset), unit="bytes")]
+
+
+def _surplus_findings(header: NiftiHeader, content: Content, surplus: int) -> list[Finding]:
+    found = []
+    if surplus:
+        size = header.data_end - header.data_offset
+        is_much = surplus > SURPLUS_FLAGGED_BYTES or surplus >= size
+        message = (
+            f"{surplus} bytes follow the {size} bytes of voxels that the header announces; make sure that its "
+            "dimensions and data type are those of the image."
+        )
+        outcome = Outcome.FLAG if is_much else Outcome.NOTE
+        found.append(
+            noted(
+                REPAIRED_HEADER,
+                outcome,
+                message,
+                value=float(surplus),
+                limit=float(SURPLUS_FLAGGED_BYTES),
+                unit="bytes",
+            )
+        )
+    if content.stray_bytes:
+        message = (
+            f"{content.stray_bytes} bytes that are not compressed follow the compressed image; they were not read."
+        )
+        stray = float(content.stray_bytes)
+        found.append(noted(REPAIRED_HEADER, Outcome.FLAG, message, value=stray, limit=0.0, unit="bytes"))
+    return found
+
+
+def _rounding_findings(voxels: Voxels) -> list[Finding]:
+    if not voxels.rounded_by:
+        return []
+    message = (
+        f"Whole numbers above 16777216 were rounded to 32 bit floats, by up to {voxels.rounded_by:g}; numbers that "
+        "stand for labels may be mixed up."
+    )
+    return [noted(REPAIRED_HEADER, Outcome.FLAG, message, value=voxels.rounded_by, limit=0.0)]
+
+
+def _image(
+    header: NiftiHeader,
+    voxels: Voxels,
+    number: int,
+    sources: tuple[str, ...],
+    settings: LoadSettings,
+) -> Image:
+    values, invalid = voxels.values, voxels.invalid
     affine, spacing = _reversed_axes(header)
     if values.shape[0] == 1:
         values, invalid = values[0], None if invalid is None else invalid[0]
         affine, spacing = _plane(affine), spacing[1:]
-    metadata: dict[str, Scalar] = {**header.codes, "dim": "x".join(str(size) for size in header.shape)}
-    metadata["affine_source"] = header.affine_source
-    metadata["scl_slope"], metadata["scl_inter"] = header.slope, header.intercept
-    if len(header.shape) == 4:
-        metadata["volume"] = number
+    is_phase = header.data_type.kind == "c" and settings.part == "phase"
     return Image(
-        values=sealed(filled(values, invalid)),
+        values=sealed(values),
         affine=None if affine is None else sealed(affine),
         spacing_mm=spacing,
         modality="",
-        unit="stored value",
+        unit="rad" if is_phase else "stored value",
         format="nifti",
-        invalid=None if invalid is None else sealed(np.ascontiguousarray(invalid)),
-        metadata=metadata,
-        findings=(*_findings(header), *value_findings(invalid, spacing)),
-        sources=tuple(digest_of([file]) for file in files),
+        invalid=None if invalid is None else sealed(invalid),
+        metadata=_metadata(header, number, settings),
+        findings=(*header.findings, *value_findings(invalid, spacing)),
+        sources=sources,
     )
 
 
-def _values(header: NiftiHeader, content: bytes | bytearray, number: int) -> tuple[Floats, Mask | None]:
-    """Return (D, H, W) or (D, H, W, 3) float32 values and where they are not finite."""
-    depth_first = header.shape[2::-1]
-    voxels = int(np.prod(depth_first))
-    stored = np.frombuffer(
-        content,
-        dtype=header.data_type.base,
-        count=voxels * (3 if header.is_colour else 1),
-        offset=header.data_offset + number * voxels * header.data_type.itemsize,
-    ).reshape((*depth_first, 3) if header.is_colour else depth_first)
-    values = np.empty(stored.shape, dtype=np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):
-        for place, plane in enumerate(stored):  # one plane at a time: float64 of a whole volume would be twice its size
-            values[place] = (
-                plane if header.slope is None else plane.astype(np.float64) * header.slope + header.intercept
-            )
-    broken = ~np.isfinite(values)
-    return values, broken if not header.is_colour and broken.any() else None
+def _metadata(header: NiftiHeader, number: int, settings: LoadSettings) -> dict[str, Scalar]:
+    sizes = header.shape if header.volumes == 1 else (*header.shape, *header.trailing)
+    metadata: dict[str, Scalar] = {**header.codes, "dim": "x".join(str(size) for size in sizes)}
+    metadata["affine_source"] = header.affine_source
+    metadata["scl_slope"], metadata["scl_inter"] = header.slope, header.intercept
+    if header.volumes > 1:
+        metadata["volume"] = number
+    if header.data_type.kind == "c":
+        metadata["part"] = settings.part
+    return metadata
 
 
 def _reversed_axes(header: NiftiHeader) -> tuple[Matrix | None, tuple[float | None, ...]]:
@@ -176,14 +240,3 @@ def _plane(affine: Matrix | None) -> Matrix | None:
     placed = affine[:, [1, 2, 0, 3]].copy()
     placed[:3, 2] = normal if normal @ affine[:3, 0] >= 0 else -normal
     return placed
-
-
-def _findings(header: NiftiHeader) -> list[Finding]:
-    said = []
-    if header.affine is None:
-        said.append("The header sets neither sform nor qform: orientation and position are unknown.")
-    if header.unit_code != 2:
-        name = UNIT_NAMES[header.unit_code]
-        taken = "millimetres were assumed" if header.unit_code == 0 else "lengths were converted to millimetres"
-        said.append(f"The length unit of the header is {name}; {taken}.")
-    return [noted(ASSUMED_POSITION_OR_UNIT, Outcome.FLAG, " ".join(said))] if said else []

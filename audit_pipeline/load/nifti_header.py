@@ -13,24 +13,26 @@ import numpy as np
 from nibabel.nifti1 import Nifti1Header
 from nibabel.nifti2 import Nifti2Header
 
-from audit_pipeline.errors import AffineConflictError, LimitError, MultiFrameError, NiftiHeaderError, RescaleError
-from audit_pipeline.geometry import lps_to_ras
+from audit_pipeline.errors import LimitError, NiftiHeaderError, RescaleError
 from audit_pipeline.load.guard import translated
+from audit_pipeline.load.inflate import GZIP_MAGIC
+from audit_pipeline.load.nifti_placement import placement
+from audit_pipeline.load.notes import REPAIRED_HEADER, noted
 from audit_pipeline.load.settings import LoadSettings
-from audit_pipeline.records import Matrix
+from audit_pipeline.records import Finding, Matrix, Outcome
 
-HEADER_BYTES = 540
-_FIRST_DATA_BYTE = {1: 352, 2: 544}
+FIRST_HEADER_BYTES = 348
+_HEADERS = {348: (1, Nifti1Header), 540: (2, Nifti2Header)}
 _MAGIC = {(1, b"n+1\0"): False, (1, b"ni1\0"): True, (2, b"n+2\0\r\n\x1a\n"): False, (2, b"ni2\0\r\n\x1a\n"): True}
-_MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
-UNIT_NAMES = {0: "no unit", 1: "metre", 2: "millimetre", 3: "micrometre"}
-_SAME_PLACE_VOXELS = 0.5
-_QUATERNION_ROUNDING = 1e-5
-_HALF_TURN = 1e-7
-"""Below this the first part of the quaternion is rounding and counts as 0 (nifti1_io.c, nifti_quatern_to_mat44)."""
 _REAL_CODES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
-_COMPLEX_CODES = (32, 1792, 2048)
-RGB_CODE = 128
+_COMPLEX_CODES = {32: "c8", 1792: "c16"}
+_COLOUR_CODES = {128: 3, 2304: 4}
+OPAQUE = 255
+"""Fourth channel of a colour that hides what lies behind it; anything less is refused when the voxels are read."""
+_NOT_READ = {1: "single bits", 1536: "128 bit floats", 2048: "complex numbers of 256 bits"}
+_SHORTEST_EXTENSION = 16
+_CONNECTIVITY_INTENTS = range(3000, 3100)
+"""Intents of CIFTI-2: matrices over the brain's surface that use the NIfTI-2 container and hold no image grid."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,36 +41,65 @@ class NiftiHeader:
 
     Attributes
     ----------
-    shape : sizes of the axes i, j, k and, when above 1, of the fourth; is_pair : data is in an .img file
-    data_type : NumPy type of one stored element; RGB is ("u1", 3)
+    version : 1 or 2
+    shape : sizes of the axes i, j, k
+    trailing : sizes of the axes after them; their product is the number of volumes
+    is_pair : the voxels are in an .img file
+    data_offset : first byte of the voxels in their file
+    data_type : NumPy type of one stored number, in the byte order of the file
+    channels : numbers per voxel: 1, or 3 (RGB) or 4 (RGBA) bytes
     slope, intercept : None when values are not scaled
     affine : (4, 4), (i, j, k, 1) -> mm LPS+; None when neither transform is set
     affine_source : "sform", "qform" or "none"
     voxel_mm : size along i, j, k; None where the header has none
-    unit_code : code of the length unit, see `UNIT_NAMES`
+    codes : the numbers of the header that choose among meanings
+    findings : what had to be assumed, converted or preferred
     """
 
-    shape: tuple[int, ...]
+    version: int
+    shape: tuple[int, int, int]
+    trailing: tuple[int, ...]
     is_pair: bool
     data_offset: int
     data_type: np.dtype[Any]
-    is_colour: bool
+    channels: int
     slope: float | None
     intercept: float | None
     affine: Matrix | None
     affine_source: str
     voxel_mm: tuple[float | None, ...]
-    unit_code: int
     codes: dict[str, int]
+    findings: tuple[Finding, ...]
 
     @property
-    def data_bytes(self) -> int:
-        """Bytes of all voxels of all volumes."""
-        return math.prod(self.shape) * int(self.data_type.itemsize)
+    def volumes(self) -> int:
+        """Number of volumes over all trailing dimensions."""
+        return math.prod(self.trailing)
+
+    @property
+    def volume_bytes(self) -> int:
+        """Bytes of one volume."""
+        return math.prod(self.shape) * self.channels * int(self.data_type.itemsize)
+
+    @property
+    def data_end(self) -> int:
+        """First byte behind the voxels of all volumes."""
+        return self.data_offset + self.volumes * self.volume_bytes
+
+
+def header_bytes(head: bytes) -> int:
+    """Return the size of the header that starts with `head`, its first 348 bytes.
+
+    Raises
+    ------
+    NiftiHeaderError
+        It is no NIfTI header.
+    """
+    return _kind(head)[0]
 
 
 def read_nifti_header(head: bytes, settings: LoadSettings) -> NiftiHeader:
-    """Return the checked header in the first 540 bytes of a (decompressed) file.
+    """Return the checked header in the first 348 (NIfTI-1) or 540 (NIfTI-2) bytes of the content of a file.
 
     Raises
     ------
@@ -76,168 +107,193 @@ def read_nifti_header(head: bytes, settings: LoadSettings) -> NiftiHeader:
         Wrong magic, sizes, type, offset, unit, or a transform that is not finite or not invertible.
     LimitError
         More voxels than the limits allow.
-    MultiFrameError
-        More than four dimensions.
     RescaleError
         A slope without a finite intercept.
     AffineConflictError
         sform and qform place the corners more than half a voxel apart.
     """
     raw, version = _fields(head)
-    magic = head[344:348] if version == 1 else head[4:12]
-    if (version, magic) not in _MAGIC:
-        raise NiftiHeaderError("the magic of the header is not NIfTI; Analyze 7.5 files have no known orientation")
-    is_pair = _MAGIC[version, magic]
-    shape = _shape(raw, settings)
-    data_type, is_colour = _data_type(raw)
-    slope, intercept = (None, None) if is_colour else _scaling(raw)
-    affine, source, voxel_mm = _placement(raw, shape, settings)
+    is_pair = _is_pair(head, version)
+    shape, trailing = _shape(raw, settings)
+    data_type, channels, type_findings = _data_type(raw)
+    slope, intercept, scale_findings = (None, None, []) if channels > 1 else _scaling(raw)
+    placed = placement(raw, shape, settings)
+    names = ("sform_code", "qform_code", "xyzt_units", "datatype", "intent_code")
     return NiftiHeader(
+        version=version,
         shape=shape,
+        trailing=trailing,
         is_pair=is_pair,
         data_offset=_data_offset(raw, version, is_pair=is_pair),
         data_type=data_type,
-        is_colour=is_colour,
+        channels=channels,
         slope=slope,
         intercept=intercept,
-        affine=affine,
-        affine_source=source,
-        voxel_mm=voxel_mm,
-        unit_code=int(raw["xyzt_units"]) & 7,
-        codes={name: int(raw[name]) for name in ("sform_code", "qform_code", "xyzt_units", "datatype")},
+        affine=placed.affine,
+        affine_source=placed.source,
+        voxel_mm=placed.voxel_mm,
+        codes={name: int(raw[name]) for name in names},
+        findings=(*placed.findings, *type_findings, *scale_findings),
+    )
+
+
+def extension_end(head: bytes, following: bytes) -> int | None:
+    """Return where the header extensions end by their own sizes; None when there are none.
+
+    Extensions without room, or with a size that is no positive multiple of 16, lead nowhere: the end is then behind all
+    bytes there are (nifti1.h, nifti1_extension).
+
+    Parameters
+    ----------
+    head : the header itself, for its byte order
+    following : the bytes between the header and the voxels
+    """
+    if len(following) < 4 or not following[0]:
+        return None
+    _, order, _, _ = _kind(head)
+    place, end = 4, len(following)
+    if end - place < _SHORTEST_EXTENSION:
+        return len(head) + end + 1
+    while place + 8 <= end:
+        size = int.from_bytes(following[place : place + 4], order)
+        if not size:
+            break  # padding
+        if size < _SHORTEST_EXTENSION or size % _SHORTEST_EXTENSION:
+            return len(head) + end + 1
+        place += size
+    return len(head) + place
+
+
+def _kind(head: bytes) -> tuple[int, Any, int, Any]:
+    """Return size, byte order, version and field table of the header, told by its first four bytes."""
+    for order in ("little", "big"):
+        size = int.from_bytes(head[:4], order)
+        if size in _HEADERS and len(head) >= FIRST_HEADER_BYTES:
+            return size, order, *_HEADERS[size]
+    if head.startswith(GZIP_MAGIC):
+        raise NiftiHeaderError("the file is compressed twice; unpack it once with gunzip and load the result")
+    raise NiftiHeaderError(
+        "the file does not start with a NIfTI header (348 or 540 bytes); check what wrote it, and whether it is NIfTI "
+        "at all"
     )
 
 
 def _fields(head: bytes) -> tuple[Any, int]:
-    """Return the header as a structured array in native terms, and the version of NIfTI."""
-    sizes = {int.from_bytes(head[:4], order): order for order in ("little", "big")}
-    for size, version, kind in ((348, 1, Nifti1Header), (540, 2, Nifti2Header)):
-        if size in sizes and len(head) >= size:
-            with translated(NiftiHeaderError, "the NIfTI header cannot be parsed"):
-                return kind(head[:size], check=False).structarr, version
-    raise NiftiHeaderError("the file does not start with a NIfTI header (348 or 540); check what wrote it")
+    """Return the header as a structured array in the byte order of the file, and the version of NIfTI."""
+    size, order, version, table = _kind(head)
+    if len(head) < size:
+        raise NiftiHeaderError(f"the file ends inside its header of {size} bytes; copy it again from its source")
+    with translated(NiftiHeaderError, "the NIfTI header cannot be parsed; check what wrote the file"):
+        # the byte order is given, or nibabel would guess it from a number of dimensions that may be damaged
+        return table(head[:size], endianness="<" if order == "little" else ">", check=False).structarr, version
 
 
-def _shape(raw: Any, settings: LoadSettings) -> tuple[int, ...]:
+def _is_pair(head: bytes, version: int) -> bool:
+    magic = head[344:348] if version == 1 else head[4:12]
+    if (version, magic) in _MAGIC:
+        return _MAGIC[version, magic]
+    if version == 1 and not magic.strip(b"\0 "):
+        raise NiftiHeaderError(
+            "the header has no NIfTI magic, as in Analyze 7.5 files, whose orientation is not known; convert the image "
+            "again to NIfTI from its source"
+        )
+    raise NiftiHeaderError(
+        f"the magic of the header should say NIfTI-{version} and does not; the file was changed by a program or on its "
+        "way, so copy or convert it again from its source"
+    )
+
+
+def _shape(raw: Any, settings: LoadSettings) -> tuple[tuple[int, int, int], tuple[int, ...]]:
+    """Return the sizes of the three axes of space, and those of all others."""
     sizes = [int(one) for one in raw["dim"]]
     count = sizes[0]
     if not 1 <= count <= 7:
-        raise NiftiHeaderError(f"the header announces {count} dimensions; 1 to 7 are possible")
+        raise NiftiHeaderError(f"the header announces {count} dimensions; 1 to 7 are possible. {_AGAIN}")
     shape = sizes[1 : count + 1]
     if min(shape) < 1:
-        raise NiftiHeaderError(f"every dimension needs a size above zero, found {shape}")
-    voxels = math.prod(shape)
-    if voxels > settings.voxels or max(shape[:2]) ** 2 > settings.voxels:
-        raise LimitError(f"the header announces {voxels} voxels; at most {settings.voxels} are read")
-    shape += [1] * (3 - count)
-    if any(size > 1 for size in shape[4:]):
-        raise MultiFrameError(f"the file has more than four dimensions {tuple(shape)}; store one volume a file")
-    return tuple(shape[:3]) + tuple(size for size in shape[3:4] if size > 1)
-
-
-def _data_type(raw: Any) -> tuple[np.dtype[Any], bool]:
-    code = int(raw["datatype"])
-    order = raw.dtype["dim"].base.byteorder
-    if code == RGB_CODE:
-        return np.dtype(("u1", (3,))), True
-    if code in _COMPLEX_CODES:
-        raise NiftiHeaderError("the voxels are complex numbers; store magnitude or phase as a real image")
-    if code not in _REAL_CODES:
+        listed = " x ".join(str(size) for size in shape)
+        raise NiftiHeaderError(f"every dimension needs a size above zero, found {listed}. {_AGAIN}")
+    if count == 1 or int(raw["intent_code"]) in _CONNECTIVITY_INTENTS:
         raise NiftiHeaderError(
-            f"voxels of data type {code} are not read; store them as integers or 32 or 64 bit floats"
+            "the file holds a list or matrix of numbers (as of a surface) and no image; name an image instead"
         )
-    return np.dtype(_REAL_CODES[code]).newbyteorder(order), False
+    shape += [1] * (3 - count)
+    _check_limits(shape[0], shape[1], shape[2], settings)
+    return (shape[0], shape[1], shape[2]), tuple(shape[3:])
 
 
-def _scaling(raw: Any) -> tuple[float | None, float | None]:
+_AGAIN = "Convert the image again from its source"
+
+
+def _check_limits(columns: int, rows: int, slices: int, settings: LoadSettings) -> None:
+    voxels, longest = columns * rows * slices, math.isqrt(settings.voxels)
+    if voxels > settings.voxels:
+        raise LimitError(
+            f"the header announces {voxels} voxels a volume, at most {settings.voxels} are read; raise the limit "
+            "voxels if that is true"
+        )
+    if columns * rows > settings.frame_pixels:
+        raise LimitError(
+            f"the header announces slices of {columns} x {rows} pixels, at most {settings.frame_pixels} are read; "
+            "raise the limit frame_pixels if that is true"
+        )
+    # a network wants squares, and a list of numbers padded to a square would fill the memory
+    if max(columns, rows) > longest:
+        raise LimitError(
+            f"the header announces slices of {columns} x {rows} pixels, at most {longest} a side are read; this is a "
+            "list of numbers rather than an image, so name an image instead"
+        )
+
+
+def _data_type(raw: Any) -> tuple[np.dtype[Any], int, list[Finding]]:
+    code, announced = int(raw["datatype"]), int(raw["bitpix"])
+    channels = _COLOUR_CODES.get(code, 1)
+    name = "u1" if channels > 1 else _REAL_CODES.get(code) or _COMPLEX_CODES.get(code)
+    if name is None:
+        named = f"{_NOT_READ[code]} (data type {code})" if code in _NOT_READ else f"of unknown data type {code}"
+        raise NiftiHeaderError(f"the voxels are {named}; store them as integers or as 32 or 64 bit floats")
+    data_type = np.dtype(name).newbyteorder(raw.dtype["dim"].base.byteorder)
+    bits = 8 * data_type.itemsize * channels
+    if announced not in {0, bits}:
+        raise NiftiHeaderError(
+            f"data type {code} has {bits} bits a voxel, the header says {announced} (bitpix); which one is true is not "
+            f"known. {_AGAIN}"
+        )
+    findings = []
+    if not announced:
+        message = f"The header leaves the bits a voxel (bitpix) at 0; those of the data type, {bits}, were used."
+        findings.append(noted(REPAIRED_HEADER, Outcome.NOTE, message, value=float(bits), unit="bits"))
+    if channels == 4:
+        message = f"The colours have a fourth channel, {OPAQUE} (opaque) throughout; it was left out."
+        findings.append(noted(REPAIRED_HEADER, Outcome.NOTE, message, value=float(OPAQUE), limit=float(OPAQUE)))
+    return data_type, channels, findings
+
+
+def _scaling(raw: Any) -> tuple[float | None, float | None, list[Finding]]:
     """Return slope and intercept; a slope of 0 or NaN means that values are not scaled (nifti1.h, scl_slope)."""
     slope, intercept = float(raw["scl_slope"]), float(raw["scl_inter"])
     if slope == 0 or math.isnan(slope):
-        return None, None
+        if not intercept or math.isnan(intercept):
+            return None, None, []
+        message = (
+            f"The header has the intercept {intercept:g} but the slope {slope:g}, which means no scaling; the values "
+            "are those stored."
+        )
+        return None, None, [noted(REPAIRED_HEADER, Outcome.FLAG, message, value=intercept, limit=0.0)]
     if not (math.isfinite(slope) and math.isfinite(intercept)):
-        raise RescaleError("scl_slope is set but slope or intercept is not finite; the values have no known meaning")
-    return slope, intercept
+        raise RescaleError(
+            f"the header scales values by slope {slope:g} and intercept {intercept:g}; both must be finite, so the "
+            f"values have no known meaning. {_AGAIN}"
+        )
+    return slope, intercept, []
 
 
 def _data_offset(raw: Any, version: int, *, is_pair: bool) -> int:
     offset = float(raw["vox_offset"])
-    lowest = 0 if is_pair else _FIRST_DATA_BYTE[version]
+    lowest = 0 if is_pair else {1: 352, 2: 544}[version]
     if not math.isfinite(offset) or offset != int(offset) or offset < lowest:
-        raise NiftiHeaderError(f"vox_offset must be a whole number of at least {lowest}, found {offset:g}")
-    return int(offset)
-
-
-def _placement(
-    raw: Any, shape: tuple[int, ...], settings: LoadSettings
-) -> tuple[Matrix | None, str, tuple[float | None, ...]]:
-    unit = int(raw["xyzt_units"]) & 7
-    if unit not in _MM_PER_UNIT:
-        raise NiftiHeaderError(f"the length unit has code {unit}; metre, millimetre and micrometre are known")
-    scale = np.diag([_MM_PER_UNIT[unit]] * 3 + [1.0])
-    found = {}
-    if int(raw["sform_code"]) > 0:
-        found["sform"] = _checked(_sform(raw), "sform")
-    if int(raw["qform_code"]) > 0:
-        found["qform"] = _checked(_qform(raw), "qform")
-    if not found:
-        sizes = [abs(float(one)) * _MM_PER_UNIT[unit] for one in raw["pixdim"][1:4]]
-        return None, "none", tuple(size if math.isfinite(size) and size > 0 else None for size in sizes)
-    source = _chosen(found, shape, settings)
-    affine = lps_to_ras(scale @ found[source])
-    return affine, source, tuple(float(one) for one in np.linalg.norm(affine[:3, :3], axis=0))
-
-
-def _sform(raw: Any) -> Matrix:
-    rows = [[float(one) for one in raw[f"srow_{axis}"]] for axis in "xyz"]
-    return np.array([*rows, [0.0, 0.0, 0.0, 1.0]])
-
-
-def _qform(raw: Any) -> Matrix:
-    """Return the affine of the unit quaternion (nifti1.h, METHOD 2)."""
-    sizes = [float(one) for one in raw["pixdim"][1:4]]
-    if not all(math.isfinite(size) and size > 0 for size in sizes):
-        raise NiftiHeaderError(f"qform needs three voxel sizes above zero, found {sizes}")
-    b, c, d = (float(raw[f"quatern_{one}"]) for one in "bcd")
-    squared = 1.0 - (b * b + c * c + d * d)
-    # the three parts are stored as 32 bit floats, so a half turn may come out a little beside zero
-    if not squared > -_QUATERNION_ROUNDING:
-        raise NiftiHeaderError("the quaternion of qform is longer than 1; the orientation is not known")
-    a = math.sqrt(squared) if squared > _HALF_TURN else 0.0
-    handed = -1.0 if float(raw["pixdim"][0]) < 0 else 1.0
-    length = a * a + b * b + c * c + d * d
-    rotation = np.array(
-        [
-            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
-            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
-            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
-        ]
-    )
-    affine = np.eye(4)
-    affine[:3, :3] = rotation / length * np.array([sizes[0], sizes[1], sizes[2] * handed])
-    affine[:3, 3] = [float(raw[f"qoffset_{one}"]) for one in "xyz"]
-    return affine
-
-
-def _checked(affine: Matrix, name: str) -> Matrix:
-    if not np.isfinite(affine).all():
-        raise NiftiHeaderError(f"{name} holds numbers that are not finite; the position is not known")
-    sizes = np.linalg.norm(affine[:3, :3], axis=0)
-    if sizes.min() == 0 or abs(np.linalg.det(affine[:3, :3] / sizes)) < 1e-6:
-        raise NiftiHeaderError(f"{name} is singular: it places different voxels at one point")
-    return affine
-
-
-def _chosen(found: dict[str, Matrix], shape: tuple[int, ...], settings: LoadSettings) -> str:
-    if settings.prefer_affine is not None and settings.prefer_affine in found:
-        return settings.prefer_affine
-    if len(found) == 2:
-        corners = np.array([[i, j, k, 1.0] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
-        corners[:, :3] *= [size - 1 for size in shape[:3]]
-        apart = np.linalg.norm((corners @ (found["sform"] - found["qform"]).T)[:, :3], axis=1).max()
-        voxel = min(np.linalg.norm(one[:3, :3], axis=0).min() for one in found.values())
-        if apart > _SAME_PLACE_VOXELS * voxel:
-            raise AffineConflictError(
-                f"sform and qform place the image up to {apart / voxel:.3g} voxels apart; find out which one is right "
-                "and set prefer_affine to sform or qform"
-            )
-    return next(iter(found))
+        raise NiftiHeaderError(
+            f"the header says that voxels start at byte {offset:g} (vox_offset); it must be a whole number of at least "
+            f"{lowest}. {_AGAIN}"
+        )
+    return int(raw["vox_offset"])

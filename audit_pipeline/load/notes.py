@@ -1,4 +1,4 @@
-"""What the loader itself has to say about an image it delivers: findings A25 to A32."""
+"""What the loader itself has to say about an image it delivers: findings A25 to A35."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ ASSUMED_POSITION_OR_UNIT = FailureMode(
 REPAIRED_HEADER = FailureMode(
     code="A29",
     name="repaired_header",
-    title="Header read with a repair",
+    title="Header read with a decision",
     family="A",
-    sentence="The file deviates from its standard in a way that has one safe reading, which was used.",
+    sentence="The file deviates from its standard or contradicts itself; one reading was chosen and is named.",
     severity=(2, 3, 3),
     provenance="std",
     reference="DICOM PS3.10, section 7; PS3.5, section 8",
-    advice="Tell the sender of the files; the values and positions are not affected.",
+    advice="See whether the reading is the right one, and tell the sender of the files.",
 )
 LEFT_OUT_IMAGES = FailureMode(
     code="A30",
@@ -92,6 +92,39 @@ ANISOTROPIC_VOXELS = FailureMode(
     reference="DICOM PS3.3, C.7.6.2.1",
     advice="Evidence along the long edge is interpolated; do not read it at the resolution of the short edge.",
 )
+UNEVEN_SLICES = FailureMode(
+    code="A33",
+    name="uneven_slices",
+    title="Slices beside an even grid",
+    family="A",
+    sentence="Slices lie beside the even grid that their volume claims, by more than rounding explains.",
+    severity=(3, 3, 4),
+    provenance="dom",
+    reference="DICOM PS3.3, C.7.6.2.1.1",
+    advice="Take the distance as the uncertainty of every position along the slices.",
+)
+INVENTED_SLICES = FailureMode(
+    code="A34",
+    name="invented_slices",
+    title="Slices that were not measured",
+    family="A",
+    sentence="Slices of the volume were left empty or interpolated, because the settings ask for it.",
+    severity=(4, 2, 4),
+    provenance="std",
+    reference="DICOM PS3.3, C.7.6.2.1.1",
+    advice="Do not read evidence in these slices; ask for the complete series.",
+)
+LOSSY_COMPRESSION = FailureMode(
+    code="A35",
+    name="lossy_compression",
+    title="Lossy compression",
+    family="A",
+    sentence="The pixels were compressed with loss: fine texture is that of the codec.",
+    severity=(3, 3, 4),
+    provenance="std",
+    reference="DICOM PS3.3, C.7.6.1.1.5, Lossy Image Compression",
+    advice="Ask for the original; do not trust evidence at the scale of single pixels.",
+)
 
 NOTES: tuple[FailureMode, ...] = (
     POLARITY_INVERTED,
@@ -102,6 +135,9 @@ NOTES: tuple[FailureMode, ...] = (
     LEFT_OUT_IMAGES,
     MASKED_VALUES,
     ANISOTROPIC_VOXELS,
+    UNEVEN_SLICES,
+    INVENTED_SLICES,
+    LOSSY_COMPRESSION,
 )
 
 

@@ -12,10 +12,17 @@ class LoadSettings:
 
     Attributes
     ----------
-    volume : index of the volume to take from a four-dimensional NIfTI file; None refuses such files
+    volume : index of the volume to take from a NIfTI file of more than three dimensions, or of the picture to take
+        from a DICOM loop; None refuses such files
     polarity : "display" shows MONOCHROME1 projection images with bright = dense, "stored" leaves them as they are
     gaps : "refuse" a stack with missing slices, or "fill" it with slices marked invalid
     prefer_affine : which NIfTI transform counts when both are set and differ; None refuses such files
+    uneven : "refuse" slices on no even grid, or "resample" them linearly to the smallest step, marked as such
+    suv : "body_weight" turns PET activity into the standardised uptake value or refuses; None leaves it
+    part : which real part of complex voxels is taken; None refuses them
+    selector_tags : keywords of header fields that only the choice among images may see, see `Image.selectors`
+    workers : processes that decode compressed pixels; None takes one a core
+    archive_members, archive_bytes : most files, and most bytes unpacked, of one archive
     file_bytes : largest file
     frame_pixels : most pixels of one slice
     voxels : most voxels of one volume
@@ -29,6 +36,13 @@ class LoadSettings:
     polarity: Literal["display", "stored"] = "display"
     gaps: Literal["refuse", "fill"] = "refuse"
     prefer_affine: Literal["sform", "qform"] | None = None
+    uneven: Literal["refuse", "resample"] = "refuse"
+    suv: Literal["body_weight"] | None = None
+    part: Literal["real", "imaginary", "magnitude", "phase"] | None = None
+    selector_tags: tuple[str, ...] = ()
+    workers: int | None = None
+    archive_members: int = 200_000
+    archive_bytes: int = 64 * 2**30
     file_bytes: int = 4 * 2**30
     frame_pixels: int = 64 * 10**6
     voxels: int = 2 * 10**9

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from audit_pipeline.errors import LimitError, LoadError, NotAStudyError, SeveralStudiesError
+from audit_pipeline.errors import LimitError, LoadError, NotAStudyError, SeriesChoiceError, SeveralStudiesError
 from audit_pipeline.load.account import Account
-from audit_pipeline.load.dicom_study import read_dicom
+from audit_pipeline.load.dicom_plan import Plan
+from audit_pipeline.load.dicom_study import decode_plans, plan_dicom
 from audit_pipeline.load.discover import StudySource, find_studies
 from audit_pipeline.load.guard import quiet
 from audit_pipeline.load.nifti import read_nifti
 from audit_pipeline.load.notes import LEFT_OUT_IMAGES, noted
+from audit_pipeline.load.select import choose
 from audit_pipeline.load.settings import LoadSettings
 from audit_pipeline.records import Disposition, FileDisposition, Finding, Image, Outcome, Refusal, Study
+from audit_pipeline.selection import SelectRules
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,12 +32,16 @@ class Delivery:
     refusals: tuple[Refusal, ...]
 
 
-def deliver(source: StudySource, settings: LoadSettings | None = None) -> Delivery:
-    """Return what `source` delivers; a refusal is returned and never raised."""
+def deliver(source: StudySource, settings: LoadSettings | None = None, rules: SelectRules | None = None) -> Delivery:
+    """Return what `source` delivers; a refusal is returned and never raised.
+
+    With `rules`, one image is chosen by geometry and header before any pixel is decoded, and it alone is delivered:
+    the files of the others end as ``other-series``.
+    """
     account = Account(source.files)
     try:
         with quiet():
-            images = _images(source, settings or LoadSettings(), account)
+            images = _images(source, settings or LoadSettings(), rules, account)
     except MemoryError:
         images = []
         message = (
@@ -46,13 +54,7 @@ def deliver(source: StudySource, settings: LoadSettings | None = None) -> Delive
         nothing = NotAStudyError("no file of the study is an image; DICOM and NIfTI images are read")
         error = account.decisive_error() or nothing
         return Delivery(study=None, error=error, files=files, refusals=refusals)
-    study = Study(
-        # sorting is stable, and the order of the reader is that of UIDs, not of file names
-        images=tuple(sorted(images, key=lambda image: -math.prod(image.shape))),
-        files=files,
-        findings=_study_findings(files),
-        refusals=refusals,
-    )
+    study = Study(images=tuple(images), files=files, findings=_study_findings(source, files), refusals=refusals)
     return Delivery(study=study, error=None, files=files, refusals=refusals)
 
 
@@ -97,12 +99,37 @@ def load_study(path: Path | str, **settings: Any) -> Study:
     return load_source((studies or sources)[0], chosen)
 
 
-def _images(source: StudySource, settings: LoadSettings, account: Account) -> list[Image]:
-    if source.kind != "nifti":
-        # files of no study may still be damaged DICOM, which is said file by file
-        return read_dicom(source.files, settings, account)
+def _images(source: StudySource, settings: LoadSettings, rules: SelectRules | None, account: Account) -> list[Image]:
+    """Return the images of a study, largest first."""
+    if source.kind == "nifti":
+        return _nifti_images(source, settings, rules, account)
+    # files of no study may still be damaged DICOM, which is said file by file; sorting is stable, and the order of the
+    # plans is that of UIDs, not of file names
+    plans = sorted(plan_dicom(source.files, settings, account), key=lambda plan: -math.prod(plan.shape))
+    if rules is not None and plans:
+        plans = _chosen(plans, rules, account)
+    return decode_plans(plans, settings, account)
+
+
+def _chosen(plans: Sequence[Plan], rules: SelectRules, account: Account) -> list[Plan]:
+    try:
+        chosen = plans[choose(plans, rules)]
+    except SeriesChoiceError as error:
+        account.refuse(error, list(dict.fromkeys(header.path for plan in plans for header in plan.headers)))
+        return []
+    kept = {header.path for header in chosen.headers}
+    others = (header.path for plan in plans for header in plan.headers if header.path not in kept)
+    account.settle(others, Disposition.OTHER_SERIES, "another image of the study was chosen by the rules")
+    return [chosen]
+
+
+def _nifti_images(
+    source: StudySource, settings: LoadSettings, rules: SelectRules | None, account: Account
+) -> list[Image]:
     try:
         image = read_nifti(source.files, settings)
+        if rules is not None:
+            choose([image], rules)
     except LoadError as error:
         account.refuse(error, source.files)
         return []
@@ -110,10 +137,14 @@ def _images(source: StudySource, settings: LoadSettings, account: Account) -> li
     return [image]
 
 
-def _study_findings(files: tuple[FileDisposition, ...]) -> tuple[Finding, ...]:
+def _study_findings(source: StudySource, files: tuple[FileDisposition, ...]) -> tuple[Finding, ...]:
     """Return what the study has to say beside its images: files that should have been images and are not."""
+    found = []
     left = sum(one.disposition in {Disposition.REFUSED, Disposition.UNREADABLE} for one in files)
-    if not left:
-        return ()
-    message = f"{left} of {len(files)} files of the study were refused; see the reasons beside the dispositions."
-    return (noted(LEFT_OUT_IMAGES, Outcome.NOTE, message, value=float(left), limit=0.0, unit="files"),)
+    if left:
+        message = f"{left} of {len(files)} files of the study were refused; see the reasons beside the dispositions."
+        found.append(noted(LEFT_OUT_IMAGES, Outcome.NOTE, message, value=float(left), limit=0.0, unit="files"))
+    if source.absent:
+        message = f"The DICOMDIR lists {source.absent} further images of this study that are not there."
+        found.append(noted(LEFT_OUT_IMAGES, Outcome.FLAG, message, value=float(source.absent), limit=0.0, unit="files"))
+    return tuple(found)

@@ -123,10 +123,10 @@ def test_a_reader_that_breaks_costs_one_study(tmp_path, studies, monkeypatch):
 
     original = pipeline.deliver
 
-    def break_on_one(source, settings):
+    def break_on_one(source, settings, rules):
         if source.name == "study-1":
             raise struct.error("unpack")
-        return original(source, settings)
+        return original(source, settings, rules)
 
     monkeypatch.setattr(pipeline, "deliver", break_on_one)
     result = run_audit(configuration(tmp_path, studies))

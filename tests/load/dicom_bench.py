@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.tag import Tag
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from audit_pipeline.geometry import transform_points
@@ -82,6 +85,44 @@ def put_pixels(data: Dataset, stored: np.ndarray, *, bits_stored: int | None = N
     data["PixelData"].VR = "OW" if stored.dtype.itemsize == 2 else "OB"
 
 
+def planted(data: Dataset, *, offset: float = 0.0) -> np.ndarray:
+    """Return the values that belong at the pixels of a slice, whose header still holds its true geometry."""
+    row, column = np.mgrid[: data.Rows, : data.Columns]
+    cosines = np.array([float(one) for one in data.ImageOrientationPatient])
+    between_rows, between_columns = (float(one) for one in data.PixelSpacing)
+    places = np.array([float(one) for one in data.ImagePositionPatient])
+    places = places + row[..., None] * cosines[3:] * between_rows + column[..., None] * cosines[:3] * between_columns
+    return expected_hu(places) + offset
+
+
+def plant(
+    data: Dataset,
+    *,
+    offset: float = 0.0,
+    slope: float = SLOPE,
+    intercept: float = INTERCEPT,
+    dtype: str = "i2",
+    bits_stored: int | None = None,
+) -> np.ndarray:
+    """Encode the values of a slice anew, `offset` higher, and return what was stored."""
+    stored = np.rint((planted(data, offset=offset) - intercept) / slope)
+    bits = bits_stored or 8 * np.dtype(dtype).itemsize
+    bottom = -(1 << (bits - 1)) if np.dtype(dtype).kind == "i" else 0
+    assert bottom <= stored.min()
+    assert stored.max() < bottom + (1 << bits)
+    data.RescaleSlope, data.RescaleIntercept = f"{slope:.10g}", f"{intercept:.10g}"
+    stored = stored.astype(dtype)
+    put_pixels(data, stored, bits_stored=bits_stored)
+    return stored
+
+
+def raw(data: Dataset, keyword: str, value: bytes, vr: str) -> None:
+    """Put the bytes of a value into `data` as they are, however wrong."""
+    tag = Tag(tag_for_keyword(keyword))
+    value += b" " * (len(value) % 2)
+    data[tag] = RawDataElement(tag, vr, len(value), value, 0, False, True)
+
+
 def save(folder: Path, slices: Sequence[Dataset], names: Sequence[str] | None = None) -> list[Path]:
     """Write the slices to `folder`; the default names are in reverse order of position, so that names mean nothing."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -94,11 +135,16 @@ def save(folder: Path, slices: Sequence[Dataset], names: Sequence[str] | None = 
     return paths
 
 
+def excess(values: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Return by how much each voxel exceeds the value planted at its position; `values` is (D, H, W) or (H, W)."""
+    index = np.stack(np.meshgrid(*(np.arange(size) for size in values.shape), indexing="ij"), axis=-1)
+    if values.ndim == 2:
+        index = np.concatenate([index, np.zeros((*index.shape[:-1], 1))], axis=-1)
+    return values - expected_hu(transform_points(affine, index))
+
+
 def largest_error(image: Image) -> float:
     """Return the largest difference between the delivered values and those planted at the delivered positions."""
-    index = np.stack(np.meshgrid(*(np.arange(size) for size in image.shape), indexing="ij"), axis=-1)
-    if len(image.shape) == 2:
-        index = np.concatenate([index, np.zeros((*index.shape[:-1], 1))], axis=-1)
     assert image.affine is not None
-    difference = np.abs(image.values - expected_hu(transform_points(image.affine, index)))
+    difference = np.abs(excess(image.values, image.affine))
     return float(difference[~image.invalid].max() if image.invalid is not None else difference.max())

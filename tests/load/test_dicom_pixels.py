@@ -12,12 +12,17 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from pydicom.uid import (
+    HTJ2K,
+    MPEG2MPML,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
+    JPEGLossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
@@ -145,12 +150,28 @@ def test_jpeg_baseline_is_read(written):
     assert np.abs(only_image(written([data])).values - 77).max() <= 1
 
 
-@pytest.mark.parametrize("syntax", [JPEGLosslessSV1, JPEGExtended12Bit], ids=lambda uid: uid.name)
-def test_a_transfer_syntax_without_decoder_is_named_with_what_to_install(syntax, written):
-    stream = imagecodecs.ljpeg_encode(RAMP, bitspersample=12)
-    data = compressed(ct(RAMP, bits_stored=12), stream, syntax)
-    with pytest.raises(CodecError, match=r"no installed decoder reads JPEG .*; install .*uncompressed"):
-        load_study(written([data]))
+@pytest.mark.parametrize("syntax", [JPEGLossless, JPEGLosslessSV1], ids=lambda uid: uid.name)
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_lossless_jpeg_gives_the_same_values(syntax, bits, written):
+    stored = (RAMP << (bits - 8)).astype(np.uint8 if bits == 8 else np.uint16)
+    stream = imagecodecs.ljpeg_encode(stored, bitspersample=bits)
+    data = compressed(ct(stored, bits_stored=bits), stream, syntax)
+    assert np.array_equal(only_image(written([data])).values, stored)
+
+
+def test_twelve_bit_extended_jpeg_is_read_and_flagged_as_lossy(written):
+    stored = np.full((16, 16), 3000, np.uint16)
+    stream = imagecodecs.jpeg8_encode(stored, level=95, bitspersample=12)
+    image = only_image(written([compressed(ct(stored, bits_stored=12), stream, JPEGExtended12Bit)]))
+    assert np.abs(image.values - 3000).max() <= 2
+    assert codes(image)["A35"].outcome is Outcome.FLAG
+
+
+@pytest.mark.parametrize("syntax", [HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K], ids=lambda uid: uid.name)
+def test_high_throughput_jpeg_2000_gives_the_same_values(syntax, written):
+    stored = np.random.default_rng(3).integers(0, 4096, (64, 48), dtype=np.uint16)
+    data = compressed(ct(stored, bits_stored=12), imagecodecs.htj2k_encode(stored), syntax)
+    assert np.array_equal(only_image(written([data])).values, stored)
 
 
 def test_a_private_transfer_syntax_is_refused(written):
@@ -419,8 +440,8 @@ def test_a_series_without_decoder_is_refused_as_that_and_not_as_incomplete(writt
     slices = Bench(count=3).slices()
     for data in slices:
         stored = np.frombuffer(data.PixelData, np.int16).reshape(7, 9).view(np.uint16)
-        compressed(data, imagecodecs.ljpeg_encode(stored, bitspersample=16), JPEGLosslessSV1)
-    with pytest.raises(CodecError):
+        compressed(data, imagecodecs.ljpeg_encode(stored, bitspersample=16), MPEG2MPML)
+    with pytest.raises(CodecError, match="no decoder; export"):
         load_study(written(slices))
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
+import logging
 import os
 import shutil
+import socket
+import time
 
 import nibabel
 import numpy as np
@@ -13,7 +15,6 @@ from dicom_bench import Bench, save
 
 from audit_pipeline.errors import NotAStudyError, SeveralStudiesError
 from audit_pipeline.load import deliver, find_studies, load_study
-from audit_pipeline.load.sniff import FileKind, kind_of
 
 
 def nifti(path, value=0):
@@ -170,21 +171,6 @@ def test_files_without_any_uid_are_studies_of_their_own(tmp_path):
     assert deliver(sources[0]).study is not None
 
 
-def test_kinds_are_told_by_content(tmp_path):
-    path = tmp_path / "x"
-    path.write_bytes(gzip.compress(b"\x5c\x01\0\0" + b"\0" * 124 + b"DICM" + b"\0" * 300))
-    assert kind_of(path) is FileKind.OTHER
-    path.write_bytes(b"\x1f\x8b\x08 no gzip")
-    assert kind_of(path) is FileKind.OTHER
-    path.write_bytes(b"")
-    assert kind_of(path) is FileKind.OTHER
-    assert kind_of(tmp_path / "absent") is FileKind.OTHER
-    path.write_bytes(b"MZ" + b"\0" * 126 + b"DICM")
-    assert kind_of(path) is FileKind.DICOM
-    path.write_bytes(b"\x08\0\x05\0")
-    assert kind_of(path) is FileKind.OTHER
-
-
 def test_sources_have_absolute_sorted_files(tmp_path, monkeypatch):
     save(tmp_path / "in", Bench().slices())
     monkeypatch.chdir(tmp_path)
@@ -192,3 +178,102 @@ def test_sources_have_absolute_sorted_files(tmp_path, monkeypatch):
     assert all(path.is_absolute() for path in source.files)
     assert list(source.files) == sorted(source.files)
     assert source.name == "in"
+
+
+def test_names_of_every_kind_are_searched_and_come_back_as_text(tmp_path):
+    slices = Bench(count=5).slices()
+    names = ["-o", "日本 ü.DCM", os.fsdecode(b"caf\xe9"), "n" * 255, "no.extension.7"]
+    for name, data in zip(names, slices, strict=True):
+        save(tmp_path / "in" / "case", [data], [name])
+    (source,) = find_studies([tmp_path / "in"])
+    assert sorted(path.name for path in source.files) == sorted(names)
+    assert deliver(source).study.images[0].shape[0] == 5
+    nifti(tmp_path / "in" / os.fsdecode(b"caf\xe9") / "a.NII.GZ")
+    assert find_studies([tmp_path / "in"])[0].name == "caf\\xe9/a"
+
+
+def test_deep_folders_are_searched(tmp_path):
+    folder = tmp_path / "in"
+    for level in range(30):
+        folder /= f"level {level}"
+    save(folder, Bench().slices())
+    (source,) = find_studies([tmp_path / "in"])
+    assert len(source.files) == 6
+
+
+def test_folders_deeper_than_a_path_may_be_are_noted(tmp_path, monkeypatch, caplog):
+    nifti(tmp_path / "in" / "a.nii")
+    descriptor = os.open(tmp_path / "in", os.O_RDONLY)
+    for _ in range(30):  # beyond PATH_MAX no absolute name reaches
+        os.mkdir("d" * 200, dir_fd=descriptor)
+        deeper = os.open("d" * 200, os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = deeper
+    os.close(descriptor)
+    with caplog.at_level(logging.WARNING, "audit_pipeline"):
+        (source,) = find_studies([tmp_path / "in"])
+    assert source.name == "a"
+    assert "1 folders could not be searched" in caplog.text
+    assert "ddd" not in caplog.text
+
+
+def test_pipes_and_sockets_are_never_opened(tmp_path):
+    nifti(tmp_path / "a.nii")
+    os.mkfifo(tmp_path / "pipe.dcm")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket.dcm"))
+        (source,) = find_studies([tmp_path])
+    assert [path.name for path in source.files] == ["a.nii"]
+
+
+def test_a_folder_that_may_not_be_searched_is_noted_and_does_not_stop_the_others(tmp_path, monkeypatch, caplog):
+    nifti(tmp_path / "in" / "a.nii")
+    nifti(tmp_path / "in" / "John_Doe" / "b.nii")
+    scandir = os.scandir
+
+    def closed(path):
+        if str(path).endswith("John_Doe"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("audit_pipeline.load.tree.os.scandir", closed)
+    with caplog.at_level(logging.WARNING, "audit_pipeline"):
+        (source,) = find_studies([tmp_path / "in"])
+    assert source.name == "a"
+    assert "1 folders could not be searched" in caplog.text
+    assert "John" not in caplog.text
+    with pytest.raises(NotAStudyError, match="1 folders could not be searched"):
+        find_studies([tmp_path / "in" / "John_Doe"])
+
+
+def test_a_loop_of_links_and_an_impossible_name_do_not_exist(tmp_path):
+    (tmp_path / "one").symlink_to(tmp_path / "two")
+    (tmp_path / "two").symlink_to(tmp_path / "one")
+    for path in (tmp_path / "one", tmp_path / ("n" * 300), tmp_path / "\0"):
+        with pytest.raises(NotAStudyError, match="does not exist"):
+            find_studies([path])
+
+
+def test_extensions_of_pairs_are_found_in_any_case(tmp_path):
+    nifti(tmp_path / "in" / "c.img", 2)
+    (tmp_path / "in" / "c.img").rename(tmp_path / "in" / "c.IMG")
+    (source,) = find_studies([tmp_path / "in"])
+    assert len(source.files) == 2
+
+
+def test_files_that_differ_in_their_suffix_only_have_different_names(tmp_path):
+    nifti(tmp_path / "in" / "a.nii")
+    nifti(tmp_path / "in" / "a.nii.gz", 1)
+    assert [source.name for source in find_studies([tmp_path / "in"])] == ["a.nii", "a.nii.gz"]
+
+
+def test_thousands_of_files_are_listed_quickly(tmp_path):
+    (content,) = (path.read_bytes() for path in save(tmp_path / "one", Bench(count=1).slices()))
+    for number in range(3000):
+        folder = tmp_path / "in" / f"{number // 200}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}").write_bytes(content if number % 3 else b"text")
+    began = time.perf_counter()
+    (source,) = find_studies([tmp_path / "in"])
+    assert time.perf_counter() - began < 6
+    assert len(source.files) == 3000

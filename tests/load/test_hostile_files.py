@@ -86,7 +86,7 @@ def test_a_study_too_large_for_memory_is_refused(tmp_path, monkeypatch):
     def no_memory(*_):
         raise MemoryError
 
-    monkeypatch.setattr(study, "read_dicom", no_memory)
+    monkeypatch.setattr(study, "decode_plans", no_memory)
     assert isinstance(deliver(find_studies([tmp_path])[0]).error, LimitError)
 
 

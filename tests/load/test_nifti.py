@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import runpy
 import struct
 from pathlib import Path
 
@@ -16,7 +18,6 @@ from audit_pipeline.errors import (
     AffineConflictError,
     CorruptFileError,
     LimitError,
-    MultiFrameError,
     NiftiHeaderError,
     RescaleError,
     SeriesChoiceError,
@@ -29,6 +30,8 @@ from audit_pipeline.records import Outcome
 AFFINE = np.array([[2.0, 0.1, 0.0, -10.0], [-0.1, 1.5, 0.2, 20.0], [0.0, -0.2, 3.0, 5.0], [0.0, 0.0, 0.0, 1.0]])
 RIGID = np.array([[0.0, -2.0, 0.0, 10.0], [1.5, 0.0, 0.0, -20.0], [0.0, 0.0, 3.0, 5.0], [0.0, 0.0, 0.0, 1.0]])
 SHAPE = (4, 5, 6)
+PLAIN = nibabel.Nifti1Image
+SPEED = Path(__file__).parents[1] / "bench" / "nifti_speed.py"
 OFFSETS = {"dim": 40, "datatype": 70, "pixdim": 76, "vox_offset": 108, "scl_slope": 112, "scl_inter": 116}
 OFFSETS |= {"xyzt_units": 123, "qform_code": 252, "sform_code": 254, "quatern_b": 256, "srow_x": 280, "magic": 344}
 
@@ -39,9 +42,7 @@ def planted(affine_ras: np.ndarray, shape=SHAPE) -> np.ndarray:
     return (transform_points(affine_ras, index) @ [1, 10, 100]).astype(np.float32)
 
 
-def write(
-    path: Path, data: np.ndarray, affine=AFFINE, *, sform=1, qform=0, kind=nibabel.Nifti1Image, unit="mm", **fields
-) -> Path:
+def write(path: Path, data: np.ndarray, affine=AFFINE, *, sform=1, qform=0, kind=PLAIN, unit="mm", **fields) -> Path:
     image = kind(data, None)
     image.header.set_xyzt_units(unit)
     image.set_sform(affine, code=sform)
@@ -83,15 +84,23 @@ def plain(tmp_path):
 def test_every_container_gives_value_and_position(name, version, tmp_path):
     single = nibabel.Nifti1Image if version == 1 else nibabel.Nifti2Image
     pair = nibabel.Nifti1Pair if version == 1 else nibabel.Nifti2Pair
-    path = write(tmp_path / name, planted(AFFINE), kind=pair if name == "a.img" else single)
+    path = write(tmp_path / name, planted(RIGID), RIGID, qform=1, kind=pair if name == "a.img" else single)
     image = load_study(path).images[0]
     assert image.shape == (6, 5, 4)
     assert image.values.flags.c_contiguous
     assert_planted(image)
-    assert image.spacing_mm == pytest.approx(np.linalg.norm(AFFINE[:3, [2, 1, 0]], axis=0))
+    assert image.spacing_mm == pytest.approx(np.linalg.norm(RIGID[:3, [2, 1, 0]], axis=0))
     assert (image.format, image.modality, image.unit) == ("nifti", "", "stored value")
-    assert len(image.sources) == (2 if name == "a.img" else 1)
+    assert image.metadata["dim"] == "4x5x6"
     assert not codes(image)
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.img"])
+def test_the_sources_are_the_digests_of_the_files_in_their_order(name, tmp_path):
+    write(tmp_path / name, planted(RIGID), RIGID, qform=1, kind=nibabel.Nifti1Pair if ".img" in name else PLAIN)
+    (source,) = find_studies([tmp_path])
+    image = deliver(source).study.images[0]
+    assert image.sources == tuple(hashlib.sha256(file.read_bytes()).hexdigest() for file in source.files)
 
 
 @pytest.mark.parametrize("kind", ["u1", "i1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8", ">i2", ">f4"])
@@ -204,7 +213,7 @@ def test_absurd_sizes_are_refused_before_allocation(plain):
 
 def test_a_truncated_file_is_refused(plain):
     plain.write_bytes(plain.read_bytes()[:-3])
-    with pytest.raises(CorruptFileError, match="832 bytes expected, 829 found"):
+    with pytest.raises(CorruptFileError, match="832 bytes expected by its header, 829 found"):
         load_study(plain)
 
 
@@ -271,9 +280,52 @@ def test_four_dimensions_need_a_volume(tmp_path):
     assert image.metadata["volume"] == 1
 
 
-def test_five_dimensions_are_refused(tmp_path):
-    with pytest.raises(MultiFrameError):
-        load_study(write(tmp_path / "a.nii", np.zeros((3, 3, 3, 1, 3), np.float32)))
+def test_volumes_are_counted_over_all_trailing_dimensions_in_storage_order(tmp_path):
+    data = np.random.default_rng(0).normal(size=(3, 4, 5, 2, 3)).astype(np.float32)
+    path = write(tmp_path / "a.nii.gz", data)
+    with pytest.raises(SeriesChoiceError, match=r"6 volumes .*2 x 3"):
+        load_study(path)
+    image = load_study(path, volume=3).images[0]
+    assert np.array_equal(image.values, data[..., 1, 1].T)
+    assert image.metadata["dim"] == "3x4x5x2x3"
+
+
+@pytest.mark.parametrize("part", ["real", "imaginary", "magnitude", "phase"])
+@pytest.mark.parametrize("kind", ["c8", "c16"])
+def test_a_part_of_complex_voxels_is_what_numpy_says(part, kind, tmp_path):
+    random = np.random.default_rng(0)
+    data = (random.normal(size=SHAPE) + 1j * random.normal(size=SHAPE)).astype(kind)
+    path = write(tmp_path / "a.nii", data)
+    with pytest.raises(NiftiHeaderError, match="set part to"):
+        load_study(path)
+    oracle = {"real": np.real, "imaginary": np.imag, "magnitude": np.abs, "phase": np.angle}[part]
+    image = load_study(path, part=part).images[0]
+    assert np.allclose(image.values, oracle(data).T, atol=1e-6)
+    assert image.unit == ("rad" if part == "phase" else "stored value")
+    assert image.metadata["part"] == part
+
+
+def test_a_large_volume_is_the_same_as_nibabel_reads_it(tmp_path):
+    data = np.random.default_rng(0).integers(-(2**15), 2**15, (61, 67, 71), dtype=np.int16)
+    path = write(tmp_path / "a.nii.gz", data, scl_slope=np.nan)
+    assert np.array_equal(load_study(path).images[0].values, data.T)
+
+
+def test_the_lowest_valid_value_of_all_blocks_stands_at_invalid_places(tmp_path):
+    data = np.random.default_rng(0).normal(size=(70, 71, 72)).astype(np.float32)
+    data[3, 3, 3], data[60, 3, 70], data[5, 6, 40] = np.nan, np.inf, -77.0
+    image = load_study(write(tmp_path / "a.nii.gz", data)).images[0]
+    assert np.argwhere(image.invalid).tolist() == [[3, 3, 3], [70, 3, 60]]
+    assert image.values[3, 3, 3] == image.values[70, 3, 60] == -77.0
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from /proc")
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_peak_memory_stays_below_a_third_above_the_result(name, tmp_path):
+    peak_factor = runpy.run_path(str(SPEED))["peak_factor"]
+    small = write(tmp_path / f"small-{name}", np.zeros((4, 4, 4), np.int16))
+    data = np.random.default_rng(0).integers(0, 900, (192, 192, 192), dtype=np.int16)
+    assert peak_factor(write(tmp_path / name, data, scl_slope=np.nan), small) < 1.3
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 1, 1)])

@@ -7,8 +7,8 @@ from audit_pipeline.load.notes import noted
 from audit_pipeline.records import Outcome
 
 
-def test_the_notes_are_a25_to_a32_each_complete():
-    assert [mode.code for mode in NOTES] == [f"A{number}" for number in range(25, 33)]
+def test_the_notes_are_a25_to_a35_each_complete():
+    assert [mode.code for mode in NOTES] == [f"A{number}" for number in range(25, 36)]
     assert len({mode.name for mode in NOTES}) == len(NOTES)
     for mode in NOTES:
         assert all([mode.title, mode.sentence, mode.advice, mode.reference, mode.provenance])

@@ -1,0 +1,121 @@
+"""How fast NIfTI files load, beside nibabel in one process: ``python tests/bench/nifti_speed.py``.
+
+The volume looks like a head to the compressor: smooth tissue with noise inside, weak noise in the air around. The
+readers take turns, so that a busy machine slows them alike; the median of each is compared. Ours does more: it hashes
+the file twice (pseudonym and provenance), verifies every checksum to the end of the stream, checks the header, and ends
+with float32; nibabel's array of an uncompressed file is a memory map that has read nothing yet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from scipy import ndimage
+
+from audit_pipeline.load import deliver, find_studies
+
+SHAPE = (256, 256, 180)
+ROUNDS = 9
+_MEMORY = """
+import re, sys
+from pathlib import Path
+from audit_pipeline.load import deliver, find_studies
+
+def peak():
+    # ru_maxrss would begin with the memory of the process that started this one
+    return 1024 * int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+
+deliver(find_studies([Path(sys.argv[1])])[0])
+before = peak()
+image = deliver(find_studies([Path(sys.argv[2])])[0]).study.images[0]
+print((peak() - before) / image.values.nbytes)
+"""
+
+
+def head_like(shape: tuple[int, int, int] = SHAPE) -> np.ndarray:
+    """Return an (i, j, k) int16 volume of smooth tissue and noise."""
+    random = np.random.default_rng(0)
+    axes = np.meshgrid(*(np.linspace(-1, 1, size, dtype=np.float32) for size in shape), indexing="ij", sparse=True)
+    radius = np.sqrt((axes[0] / 0.7) ** 2 + (axes[1] / 0.85) ** 2 + (axes[2] / 0.75) ** 2)
+    coarse = random.normal(size=tuple(max(2, size // 10) for size in shape)).astype(np.float32)
+    lumps = ndimage.zoom(coarse, [size / small for size, small in zip(shape, coarse.shape, strict=True)], order=1)
+    tissue = (radius < 1) * (600 + 150 * lumps + 80 * np.cos(9 * radius) + random.normal(0, 12, shape))
+    return np.rint(tissue + np.abs(random.normal(0, 4, shape))).astype(np.int16)
+
+
+def write(path: Path, values: np.ndarray) -> Path:
+    """Write a volume of 1 x 1 x 1.2 mm in millimetres."""
+    image = nibabel.Nifti1Image(values, np.diag([1.0, 1.0, 1.2, 1.0]))
+    image.header.set_xyzt_units("mm")
+    nibabel.save(image, path)
+    return path
+
+
+def ours(path: Path) -> None:
+    """Find and deliver, as the product does."""
+    assert deliver(find_studies([path])[0]).study is not None
+
+
+def digest_twice(path: Path) -> None:
+    """What of `ours` is hashing."""
+    for _ in range(2):
+        hashlib.sha256(path.read_bytes()).digest()
+
+
+READERS: dict[str, Callable[[Path], object]] = {
+    "ours": ours,
+    "of it SHA-256": digest_twice,
+    "nibabel dataobj": lambda path: np.asanyarray(nibabel.load(path).dataobj),
+    "nibabel get_fdata float32": lambda path: nibabel.load(path).get_fdata(dtype=np.float32),
+}
+
+
+def medians_s(path: Path, rounds: int = ROUNDS) -> dict[str, float]:
+    """Return the median seconds of each reader; they take turns."""
+    taken: dict[str, list[float]] = {name: [] for name in READERS}
+    for _ in range(rounds):
+        for name, read in READERS.items():
+            start = time.perf_counter()
+            read(path)
+            taken[name].append(time.perf_counter() - start)
+    return {name: float(np.median(times)) for name, times in taken.items()}
+
+
+def peak_factor(path: Path, small: Path) -> float:
+    """Return peak memory of loading `path` over the bytes of its float32 volume, in a process of its own.
+
+    `small` is loaded before, so that code and tables of the libraries do not count.
+    """
+    command = [sys.executable, "-c", _MEMORY, str(small), str(path)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return float(done.stdout)
+
+
+def main() -> None:
+    """Measure, and print the table."""
+    with tempfile.TemporaryDirectory() as folder:
+        values = head_like()
+        cube = head_like((256, 256, 256))
+        for suffix in (".nii.gz", ".nii"):
+            path = write(Path(folder, f"head{suffix}"), values)
+            times = medians_s(path)
+            megabytes = values.nbytes / 1e6
+            sys.stdout.write(f"\n{suffix}: {values.shape} int16, {path.stat().st_size / 1e6:.1f} MB of file\n")
+            for name, taken in times.items():
+                ratio = taken / times["ours"]
+                sys.stdout.write(f"  {name:28}{taken * 1e3:8.1f} ms{megabytes / taken:9.0f} MB/s{ratio:8.2f} x ours\n")
+            small = write(Path(folder, f"small{suffix}"), values[:8, :8, :8])
+            factor = peak_factor(write(Path(folder, f"cube{suffix}"), cube), small)
+            sys.stdout.write(f"  peak memory of a 256 x 256 x 256 volume: {factor:.2f} x its float32 values\n")
+
+
+if __name__ == "__main__":
+    main()
