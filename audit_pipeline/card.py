@@ -83,6 +83,7 @@ class InputCard(Settings):
     intensity: Intensity
     fill: float | None = Field(None, description="Value outside the image, in its unit; null: the lowest fed value")
     slices: Literal["each", "stack"] | None = None
+    laterality_sensitive: bool = Field(False, description="Refuse volumes whose left and right are not known")
 
 
 class WeightsCard(Settings):

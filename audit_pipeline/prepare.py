@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from audit_pipeline.card import InputCard, Intensity, ModelCard
-from audit_pipeline.errors import ColourError, ModelError
+from audit_pipeline.errors import ColourError, ModelError, OrientationError
 from audit_pipeline.geometry import axis_codes, flip_map, follow, index_map, permutation_map
 from audit_pipeline.records import Floats, Image, Mask, Matrix, Prepared, sealed
 
@@ -102,6 +102,11 @@ def _orient(image: Image, card: InputCard) -> Oriented:
     flips = (False,) * dimensions
     step = "axes kept as stored"
     if dimensions == 3 and card.orientation is not None:
+        if image.affine is None and card.laterality_sensitive:
+            raise OrientationError(
+                "the model tells left from right and the orientation of the volume is unknown; export it with its "
+                "geometry (NIfTI: set qform or sform)"
+            )
         if image.affine is None:
             step = f"orientation unknown: axes kept as stored, although the model expects {card.orientation}"
         else:

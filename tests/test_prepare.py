@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit_pipeline.card import read_card
-from audit_pipeline.errors import ColourError, ModelError
+from audit_pipeline.errors import ColourError, ModelError, OrientationError
 from audit_pipeline.geometry import transform_points
 from audit_pipeline.prepare import prepare
 from audit_pipeline.records import Image, sealed
@@ -187,6 +187,12 @@ def test_an_unknown_orientation_keeps_the_stored_axes_and_says_so(make_image):
     assert prepared.affine is None
     assert "orientation unknown" in prepared.steps[0]
     np.testing.assert_allclose(prepared.to_source, np.eye(4))
+
+
+def test_a_model_that_tells_sides_apart_refuses_a_volume_without_sides(make_image):
+    image = make_image(np.arange(64.0).reshape(4, 4, 4), spacing_mm=(1.0, 1.0, 1.0))
+    with pytest.raises(OrientationError, match="left from right"):
+        prepare(image, card([4, 4, 4], [1.0, 1.0, 1.0], "HPL", laterality_sensitive=True))
 
 
 def test_records_are_sealed(make_image):

@@ -10,7 +10,7 @@ import pydicom
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
 
-from audit_pipeline.load.dicom_elements import exactly, text, uid_name
+from audit_pipeline.load.dicom_elements import exactly, numbers, text, uid_name
 from audit_pipeline.records import Scalar
 
 LONGEST_TEXT = 64
@@ -65,6 +65,7 @@ def metadata_of(dataset: pydicom.Dataset, transfer_syntax: str) -> dict[str, Sca
         found[keyword] = (int(single[0]) if keyword in _WHOLE else single[0]) if single else None
     for keyword in FIRST_NUMBER_FIELDS:
         found[keyword] = _first(text(dataset, keyword))
+    found["VOIWindows"] = _windows(dataset)
     detector = exactly(dataset, "ImagerPixelSpacing", 2)
     found["ImagerPixelSpacing"] = "\\".join(f"{one:g}" for one in detector) if detector else None
     found["PatientAge"] = age_years(text(dataset, "PatientAge"))
@@ -123,6 +124,16 @@ def age_years(value: str) -> int | None:
         return None
     per_year = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}[match[2]]
     return min(int(int(match[1]) / per_year), OLDEST_YEARS)
+
+
+def _windows(dataset: pydicom.Dataset) -> str | None:
+    """Return every display window, centre / width, when there is more than one; no value is ever changed by them."""
+    try:
+        centres, widths = numbers(dataset, "WindowCenter") or (), numbers(dataset, "WindowWidth") or ()
+    except ValueError:
+        return None
+    pairs = [f"{centre:g} / {width:g}" for centre, width in zip(centres, widths, strict=False)]
+    return printable("; ".join(pairs)) if len(pairs) > 1 else None
 
 
 def _first(value: str) -> float | None:

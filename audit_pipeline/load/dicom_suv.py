@@ -16,7 +16,8 @@ from audit_pipeline.errors import SuvError
 from audit_pipeline.load.dicom_elements import exactly, text, words
 from audit_pipeline.load.dicom_header import Header
 
-LONGEST_UPTAKE_S = 24 * 3600.0
+LONGEST_UPTAKE_S = {"dated": 14 * 86_400.0, "undated": 12 * 3600.0}
+"""Longest time between injection and scan: slow tracers are imaged after days, which a bare time of day cannot say."""
 HEAVIEST_KG = 600.0
 LEAST_DOSE_BQ, MOST_DOSE_BQ = 1e5, 1e11
 """Outside of this a dose is not in Bq: some senders write MBq."""
@@ -87,9 +88,9 @@ def _uptake_seconds(headers: Sequence[Header], item: pydicom.Dataset) -> float:
     start = min(known)
     if series is not None and series <= start:
         start = series
-    injected = _injected(item, start)
+    injected, kind = _injected(item, start)
     elapsed_s = (start - injected).total_seconds()
-    if not 0 <= elapsed_s <= LONGEST_UPTAKE_S:
+    if not 0 <= elapsed_s <= LONGEST_UPTAKE_S[kind]:
         raise SuvError(
             f"the scan would start {elapsed_s / 3600:.1f} hours after the injection, which cannot be; unset suv, or "
             "correct the times"
@@ -97,15 +98,17 @@ def _uptake_seconds(headers: Sequence[Header], item: pydicom.Dataset) -> float:
     return elapsed_s
 
 
-def _injected(item: pydicom.Dataset, start: dt.datetime) -> dt.datetime:
+def _injected(item: pydicom.Dataset, start: dt.datetime) -> tuple[dt.datetime, str]:
+    """Return the moment of injection, and whether the header dates it."""
     whole = text(item, "RadiopharmaceuticalStartDateTime")
-    found = _moment(whole[:8], re.split(r"[+-]", whole[8:])[0]) if whole else None
-    if found is None:
-        found = _moment(start.strftime("%Y%m%d"), text(item, "RadiopharmaceuticalStartTime"))
+    dated = _moment(whole[:8], re.split(r"[+-]", whole[8:])[0])
+    if dated is not None:
+        return dated, "dated"
+    found = _moment(start.strftime("%Y%m%d"), text(item, "RadiopharmaceuticalStartTime"))
     if found is None:
         raise SuvError("uptake values need the time of injection; unset suv")
-    # a time of day without a date, later than the scan: injected before midnight
-    return found - dt.timedelta(days=1) if found > start and not whole else found
+    # later than the scan: injected before midnight
+    return (found - dt.timedelta(days=1) if found > start else found), "undated"
 
 
 def _moment(date: str, time: str) -> dt.datetime | None:

@@ -9,35 +9,21 @@ with float32; nibabel's array of an uncompressed file is a memory map that has r
 from __future__ import annotations
 
 import hashlib
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import nibabel
 import numpy as np
 from scipy import ndimage
+from timing import medians_s, peak_factor, print_table
 
 from audit_pipeline.load import deliver, find_studies
 
 SHAPE = (256, 256, 180)
 ROUNDS = 9
-_MEMORY = """
-import re, sys
-from pathlib import Path
-from audit_pipeline.load import deliver, find_studies
-
-def peak():
-    # ru_maxrss would begin with the memory of the process that started this one
-    return 1024 * int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
-
-deliver(find_studies([Path(sys.argv[1])])[0])
-before = peak()
-image = deliver(find_studies([Path(sys.argv[2])])[0]).study.images[0]
-print((peak() - before) / image.values.nbytes)
-"""
 
 
 def head_like(shape: tuple[int, int, int] = SHAPE) -> np.ndarray:
@@ -78,27 +64,6 @@ READERS: dict[str, Callable[[Path], object]] = {
 }
 
 
-def medians_s(path: Path, rounds: int = ROUNDS) -> dict[str, float]:
-    """Return the median seconds of each reader; they take turns."""
-    taken: dict[str, list[float]] = {name: [] for name in READERS}
-    for _ in range(rounds):
-        for name, read in READERS.items():
-            start = time.perf_counter()
-            read(path)
-            taken[name].append(time.perf_counter() - start)
-    return {name: float(np.median(times)) for name, times in taken.items()}
-
-
-def peak_factor(path: Path, small: Path) -> float:
-    """Return peak memory of loading `path` over the bytes of its float32 volume, in a process of its own.
-
-    `small` is loaded before, so that code and tables of the libraries do not count.
-    """
-    command = [sys.executable, "-c", _MEMORY, str(small), str(path)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(done.stdout)
-
-
 def main() -> None:
     """Measure, and print the table."""
     with tempfile.TemporaryDirectory() as folder:
@@ -106,14 +71,11 @@ def main() -> None:
         cube = head_like((256, 256, 256))
         for suffix in (".nii.gz", ".nii"):
             path = write(Path(folder, f"head{suffix}"), values)
-            times = medians_s(path)
-            megabytes = values.nbytes / 1e6
-            sys.stdout.write(f"\n{suffix}: {values.shape} int16, {path.stat().st_size / 1e6:.1f} MB of file\n")
-            for name, taken in times.items():
-                ratio = taken / times["ours"]
-                sys.stdout.write(f"  {name:28}{taken * 1e3:8.1f} ms{megabytes / taken:9.0f} MB/s{ratio:8.2f} x ours\n")
+            times = medians_s({name: partial(read, path) for name, read in READERS.items()}, ROUNDS)
+            title = f"{suffix}: {values.shape} int16, {path.stat().st_size / 1e6:.1f} MB of file"
+            print_table(title, times, values.nbytes / 1e6)
             small = write(Path(folder, f"small{suffix}"), values[:8, :8, :8])
-            factor = peak_factor(write(Path(folder, f"cube{suffix}"), cube), small)
+            factor = peak_factor(str(write(Path(folder, f"cube{suffix}"), cube)), str(small))
             sys.stdout.write(f"  peak memory of a 256 x 256 x 256 volume: {factor:.2f} x its float32 values\n")
 
 
