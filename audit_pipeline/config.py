@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -65,13 +65,16 @@ class ExplainSection(Settings):
     """Which maps are computed, for which classes, at which layer."""
 
     methods: list[str] = Field(["gradcam", "hirescam"], min_length=1, description="See `list explainers`")
-    layer: str = Field("auto", description="Module name, or auto: the last convolutional stage")
+    layer: str | list[str] = Field(
+        "auto", description="Module name, auto (last convolutional stage), or several names that layercam is fused over"
+    )
     targets: str | list[str] = Field(
         "top2", description="predicted, all, topN (classes by probability) or a list of class names"
     )
-    pooling: Literal["global", "none"] | int = Field(
-        "global", description="How gradcam pools the gradient: global, none, or blocks of this many cells"
+    pooling: Annotated[str, Field(pattern=r"^(global|none|\d+(\.\d+)? ?mm)$")] | int = Field(
+        "global", description="How gradcam pools the gradient: global, none, blocks of N cells, or of a length as 12 mm"
     )
+    settings: dict[str, dict[str, Any]] = Field({}, description="Method -> its own settings; see `list explainers`")
 
 
 class ChecksSection(BaseModel):

@@ -93,6 +93,9 @@ def explanation_facts(
         map=name,
         map_sha256=sha256(content),
         caution=explanation.caution,
+        unit=explanation.unit,
+        blank=explanation.blank_sentence,
+        proofs=explanation.proofs,
         checks=dict(checks),
     )
 

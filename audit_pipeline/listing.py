@@ -10,7 +10,7 @@ Entry = dict[str, Any]
 
 def explainers() -> list[Entry]:
     """Return every explanation method."""
-    from audit_pipeline.explain.cam import EXPLAINERS
+    from audit_pipeline.explain.methods import EXPLAINERS
 
     return [
         {

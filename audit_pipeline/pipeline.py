@@ -16,6 +16,7 @@ from audit_pipeline.errors import AuditError
 from audit_pipeline.evidence import Evidence, Reference
 from audit_pipeline.explain.engine import Maps, explain_input
 from audit_pipeline.explain.place import place
+from audit_pipeline.explain.verification import judged
 from audit_pipeline.explain.views import panels
 from audit_pipeline.load import Delivery, StudySource, deliver
 from audit_pipeline.load.chosen import settings_from
@@ -107,10 +108,10 @@ def _audit(delivery: Delivery, started: StudyRecord, progress: Progress, auditor
     with progress.of("prepare"):
         prepared = progress.prepared = prepare(image, card)
     with progress.of("predict"):
-        maps = _one_pass(prepared, auditor)
-        prediction = _prediction(maps, auditor)
+        maps = one_pass(prepared, auditor)
+        prediction = prediction_of(maps, auditor)
     with progress.of("explain"):
-        explanations = _explanations(maps, prepared, image, card)
+        explanations = explanations_of(maps, prepared, image, card)
         shown = panels(image, explanations)
         files = map_files(explanations, image)
     with progress.of("check"):
@@ -136,7 +137,7 @@ def _audit(delivery: Delivery, started: StudyRecord, progress: Progress, auditor
     return Dossier(record=replace(record, timings_s=dict(progress.timings_s)), files=written)
 
 
-def _one_pass(prepared: Prepared, auditor: Auditor) -> Maps:
+def one_pass(prepared: Prepared, auditor: Auditor) -> Maps:
     """Run the network once: the logits, and every map of the classes chosen from them."""
     settings, card = auditor.config.explain, auditor.card
     return explain_input(
@@ -146,28 +147,35 @@ def _one_pass(prepared: Prepared, auditor: Auditor) -> Maps:
         layer=card.layer if settings.layer == "auto" else settings.layer,
         targets=lambda logits: choose_targets(settings.targets, logits[0].tolist(), card),
         pooling=settings.pooling,
+        spacing_mm=prepared.spacing_mm,
+        settings=settings.settings,
+        seed=auditor.config.run.seed,
+        prove=True,
     )
 
 
-def _prediction(maps: Maps, auditor: Auditor) -> Prediction:
+def prediction_of(maps: Maps, auditor: Auditor) -> Prediction:
+    """Return what the model concluded in the pass that gave the maps."""
     return predict(maps.logits[0].tolist(), maps.features[0].tolist(), auditor.card, auditor.classifier.device_name)
 
 
-def _explanations(maps: Maps, prepared: Prepared, image: Image, card: ModelCard) -> tuple[Explanation, ...]:
-    return tuple(
-        place(
-            values[0, position].cpu().numpy(),
-            prepared,
-            image.affine,
-            method=method,
-            target=target,
-            target_name=card.classes[target],
-            layer=maps.layer,
-            signal_floor=float(maps.signal_floor[0, position]),
-        )
-        for position, target in enumerate(maps.targets)
-        for method, values in maps.values.items()
-    )
+def explanations_of(maps: Maps, prepared: Prepared, image: Image, card: ModelCard) -> tuple[Explanation, ...]:
+    """Return every map with its place in the patient, why it is blank and what it owes."""
+    placed = []
+    for position, target in enumerate(maps.targets):
+        for method, values in maps.values.items():
+            one = place(
+                values[0, position].cpu().numpy(),
+                prepared,
+                image.affine,
+                method=method,
+                target=target,
+                target_name=card.classes[target],
+                layer=maps.layer,
+                signal_floor=float(maps.signal_floor[0, position]),
+            )
+            placed.append(judged(one, maps.verification, position))
+    return tuple(placed)
 
 
 def _evidence(

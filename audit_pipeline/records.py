@@ -1,8 +1,7 @@
 """The records that pass between the stages: frozen, keyword-only, arrays sealed, no framework objects inside.
 
-Reading order is the order of the pipeline: `Study` and `Image` (load), `Prepared` (prepare), `Prediction` (predict),
-`Explanation` (explain), `Finding` and `Verdict` (check), `Panel` (what a report draws). What a check may see of them
-stands in `evidence.py`, what is kept in `study_record.py`.
+In the order of the pipeline: `Study` and `Image`, `Prepared`, `Prediction`, `Explanation`, `Finding` and `Verdict`,
+`Panel` (what a report draws). What a check may see stands in `evidence.py`, what is kept in `study_record.py`.
 """
 
 from __future__ import annotations
@@ -15,6 +14,8 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from audit_pipeline.proofs import Proof
 
 Floats = NDArray[np.float32]
 Matrix = NDArray[np.float64]
@@ -94,8 +95,8 @@ class Finding:
     """The result of one check on one study.
 
     `value` and `limit` are in `unit`; a value that cannot be computed is None and the message says why. `slices` are
-    indices along axis 0 of the source image. `provenance` says where the limit comes from: ``std`` (a standard or
-    physics), ``lit`` (published), ``sim`` (simulated null), ``dom`` (engineering judgement), ``cal`` (calibrated here).
+    indices along axis 0 of the source. `provenance` says where the limit comes from: ``std`` (a standard or physics),
+    ``lit`` (published), ``sim`` (simulated null), ``dom`` (engineering judgement), ``cal`` (calibrated here).
     """
 
     code: str
@@ -279,6 +280,8 @@ class Explanation:
     affine : (4, 4) or None, grid index -> mm in LPS+
     cell_mm : size of one cell of the grid in the patient; entries None where the spacing is unknown
     signal_floor : below this absolute value a map of this layer is numerically zero
+    unit : what a value means; blank, blank_sentence : why the map shows nothing, "" where it shows something
+    proofs : what maps of this target and layer owe, and whether it holds
     """
 
     method: str
@@ -293,6 +296,10 @@ class Explanation:
     statistics: MapStatistics
     signal_floor: float
     caution: str = ""
+    unit: str = "logit"
+    blank: str = ""
+    blank_sentence: str = ""
+    proofs: tuple[Proof, ...] = ()
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -317,13 +324,11 @@ class Panel:
     Attributes
     ----------
     role : "plane" (through the evidence), "slice" (one of the most evident slices) or "image" (2D)
-    plane : "axial", "coronal", "sagittal" or "image"
-    axis, index : source array axis and index of the slice; None for 2D
+    plane : "axial", "coronal", "sagittal" or "image"; axis, index : of the slice in the source array, None for 2D
     position_mm : patient position of the slice along its normal; None when unknown
     anatomy : (h, w) float32 in source units, in display orientation; (h, w, 3) for colour
     maps : method -> (h, w) float32, raw and signed, for `target`
-    target : class index the maps explain
-    pixel_mm : (row, column) distance between pixel centres; None when unknown
+    target : class index the maps explain; pixel_mm : (row, column) distance between pixel centres; None when unknown
     cell_mm : (row, column) size of one cell of the maps' grid in this slice; None when unknown
     letters : anatomical letters at the (left, right, top, bottom) edge; empty when the orientation is unknown
     peaks : method -> (row, column) of the map's mass-weighted peak, for the maps whose peak lies in this slice

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from audit_pipeline.proofs import Proof
 from audit_pipeline.records import Finding, MapStatistics, Outcome, Scalar, StackFacts, Status, Verdict
 
 SCHEMA = "audit-pipeline/study/1"
@@ -59,6 +60,8 @@ class PredictionFacts:
 class ExplanationFacts:
     """One map without its values; `map` is the path of the NIfTI file relative to the study folder.
 
+    unit : what a value means; blank : why the map shows nothing, "" where it shows something
+    proofs : what the map owes and whether it holds
     checks : code -> outcome of the findings that judge this map
     """
 
@@ -72,6 +75,9 @@ class ExplanationFacts:
     map: str
     map_sha256: str = ""
     caution: str = ""
+    unit: str = "logit"
+    blank: str = ""
+    proofs: tuple[Proof, ...] = ()
     checks: Mapping[str, Outcome] = field(default_factory=dict)
 
 

@@ -1,4 +1,4 @@
-"""Whether the map can be believed: agreement between methods (D19)."""
+"""Whether the map can be believed: agreement between methods (D19), what every map owes (D28)."""
 
 from __future__ import annotations
 
@@ -75,3 +75,32 @@ def _agreement(one: Explanation, other: Explanation, rank_limit: float, overlap_
     if is_low_overlap and not is_low_rank:
         return Result(outcome, text, value=overlap, limit=overlap_limit, unit="intersection over union")
     return Result(outcome, text, value=correlation, limit=rank_limit, unit="Spearman correlation")
+
+
+@check(
+    "D28",
+    title="Broken identity of the map",
+    family="D",
+    sentence="The map breaks an identity that the arithmetic of the model guarantees, so it is not what was computed.",
+    severity=(5, 1, 5),
+    provenance="std",
+    reference="Draelos and Carin 2020 (arXiv:2011.08891), completeness; Higham and Mary 2019, rounding",
+    advice="Discard the map and report a bug of the explanation engine or of the model's layer.",
+)
+def broken_identity(evidence: Evidence) -> Result:
+    """Find maps of the top class that break completeness, the closed form or the replay by more than rounding.
+
+    Behind a linear head the signed HiResCAM sums to the logit minus its bias; behind average pooling Grad-CAM is
+    HiResCAM; and the layer's activations give the logit again. Where the head is not linear, nothing is owed.
+    """
+    proofs = {proof.kind: proof for one in top_explanations(evidence) for proof in one.proofs}
+    broken = [proof for proof in proofs.values() if proof.holds is False]
+    kept = [proof for proof in proofs.values() if proof.holds]
+    if not broken and not kept:
+        return not_evaluable("No identity was checked for these maps.")
+    worst = max(broken or kept, key=lambda proof: proof.relative)
+    outcome = Outcome.CRITICAL if broken else Outcome.PASS
+    names = ", ".join(proof.kind for proof in kept)
+    text = " ".join(proof.sentence for proof in broken) or f"Within rounding: {names}."
+    limit = worst.tolerance * worst.relative / worst.residual if worst.residual else None
+    return Result(outcome, text, value=worst.relative, limit=limit, unit="share of the contributions")

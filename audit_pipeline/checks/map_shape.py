@@ -12,6 +12,9 @@ from audit_pipeline.checks.wording import percent, shown
 from audit_pipeline.evidence import Evidence
 from audit_pipeline.records import Explanation, Outcome
 
+_STILL_SHOWN = frozenset(("all negative", "saturated"))
+"""Blank maps whose signed form still says something."""
+
 
 @check(
     "D05",
@@ -43,6 +46,9 @@ def _emptiness(explanation: Explanation, floor: float) -> Result:
         return Result(Outcome.CRITICAL, f"{name}: {bad} of the map is not finite.", limit=floor, unit="logit")
     highest, strongest = peak(explanation), float(np.abs(values).max())
     limit = f"(numerical floor {shown(floor)} logit)"
+    if explanation.blank:
+        outcome = Outcome.FLAG if explanation.blank in _STILL_SHOWN else Outcome.CRITICAL
+        return Result(outcome, f"{name}: {explanation.blank_sentence}", value=highest, limit=floor, unit="logit")
     if highest > floor:
         outcome, text = Outcome.PASS, f"the strongest evidence is {shown(highest)} logit {limit}."
     elif strongest == 0:

@@ -16,7 +16,7 @@ from audit_pipeline.config import AuditConfig, read_config
 from audit_pipeline.errors import ConfigError
 from audit_pipeline.execute.closing import AuditResult, OnProgress, close, report_context, sampled_keys
 from audit_pipeline.execute.plan import Work, linkage, plan
-from audit_pipeline.explain.cam import EXPLAINERS
+from audit_pipeline.explain.methods import EXPLAINERS
 from audit_pipeline.load import find_studies, read_labels, validate_rules
 from audit_pipeline.models.classifier import Classifier, load_classifier
 from audit_pipeline.pipeline import Auditor, audit_study
@@ -131,14 +131,15 @@ def _first_facts(config: AuditConfig, card: ModelCard, classifier: Classifier) -
     configuration["checks"]["reference"] = None
     return {
         "configuration": configuration,
-        "model": asdict(_model_facts(card, classifier)),
+        "model": asdict(model_facts(card, classifier)),
         "device": classifier.device_name,
         "versions": {name: version(name) for name in SOFTWARE},
         "start": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def _model_facts(card: ModelCard, classifier: Classifier) -> ModelFacts:
+def model_facts(card: ModelCard, classifier: Classifier) -> ModelFacts:
+    """Return what is kept of the model that speaks."""
     return ModelFacts(
         name=card.name,
         version=card.version,
@@ -163,7 +164,7 @@ def _auditor(
         config=config,
         card=card,
         classifier=classifier,
-        model=_model_facts(card, classifier),
+        model=model_facts(card, classifier),
         reference=reference,
         context=report_context(config, run),
         sampled=sampled_keys([one.key for one in work], config),

@@ -1,23 +1,26 @@
-"""The engine: one forward pass, a graph only behind the target layer, every class and every method from it.
-
-The hook at the target layer detaches its output into a leaf and hands a copy of the leaf on, so that nothing before the
-layer is remembered, the backward pass stops at the leaf, and no parameter receives a gradient. An in-place operation
-after the layer works on the copy: activation and gradient always belong to the layer's own output.
-"""
+"""The engine: one forward pass, a graph only behind the target layer, every class and every method from it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from audit_pipeline.errors import ExplainError, LayerError
-from audit_pipeline.explain.cam import EXPLAINERS, Pooling, block_size, pooled_gradcam, upsample
+from audit_pipeline.errors import ExplainError
+from audit_pipeline.explain.cam import Pooling, block_size, fused, pooled_gradcam, uniform, upsample
+from audit_pipeline.explain.fingerprint import unchanged
+from audit_pipeline.explain.forward import cut_forward, eager, gradients_at, like_the_model, logits_of, replayed
 from audit_pipeline.explain.layers import choose_layer, evaluating, find_layer
+from audit_pipeline.explain.method import Request
+from audit_pipeline.explain.methods import EXPLAINERS
+from audit_pipeline.explain.pooling import blocks_of, pooling_length_mm
+from audit_pipeline.explain.tail import Tail, tail_of
+from audit_pipeline.explain.verification import Verification, verify
 from audit_pipeline.records import Floats
 
 Targets = Sequence[int] | Callable[[Tensor], Sequence[int]] | None
@@ -25,8 +28,7 @@ Targets = Sequence[int] | Callable[[Tensor], Sequence[int]] | None
 SIGNAL_FLOOR = 1e-6
 """Share of mean |activation| x mean |weight| x channels below which a map is numerically zero (check D05)."""
 
-UNIFORM_GRADIENT = 1e-5
-"""Largest spatial deviation of the gradient, relative to its largest value, that still counts as uniform."""
+_AXES = ((nn.Conv1d, 1), (nn.Conv2d, 2), (nn.Conv3d, 3))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +37,8 @@ class Maps:
 
     Attributes
     ----------
-    values : method -> (N, len(targets), *grid) float32, signed, before ReLU and any normalisation, in logit units
+    values : method -> (N, len(targets), *grid) float32, signed, before ReLU and any normalisation; the grid is that of
+        the layer, of the image or of tokens, the unit the logit unless the method says otherwise
     logits : (N, K) float32
     layer : name of the module the maps come from
     targets : class indices, the second axis of `values`
@@ -43,29 +46,36 @@ class Maps:
     signal_floor : (N, len(targets)) float32, below which a map is numerically zero
     gradient_is_uniform : (N,) bool, whether every gradient is constant over space, as behind global average pooling;
         then Grad-CAM and HiResCAM are equal
+    verification : proofs of the maps and facts about their gradients, when they were asked for
     """
 
-    values: Mapping[str, Tensor]
+    values: dict[str, Tensor]
     logits: Tensor
     layer: str
     targets: tuple[int, ...]
     features: Tensor
     signal_floor: Tensor
     gradient_is_uniform: Tensor
+    verification: Verification | None = None
 
     def upsample(self, size: Sequence[int]) -> dict[str, Tensor]:
         """Return the maps on the image grid, half-pixel (tri)linear; the same keys as `values`."""
         return {method: upsample(values, tuple(size)) for method, values in self.values.items()}
 
 
-def explain_batch(
+def explain_batch(  # noqa: PLR0913 - the contract names them, each by keyword
     model: nn.Module,
     images: Tensor,
     *,
     methods: Sequence[str] = ("gradcam",),
-    layer: str | None = None,
+    layer: str | Sequence[str] | None = None,
     targets: Targets = None,
     pooling: Pooling = "global",
+    spacing_mm: Sequence[float | None] | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    seed: int = 0,
+    batch: int = 8,
+    prove: bool = False,
 ) -> Maps:
     """Explain a batch: all classes and methods from one forward pass and one partial backward pass per class.
 
@@ -76,10 +86,17 @@ def explain_batch(
     model : torch.nn.Module returning logits (N, K)
     images : (N, C, H, W) or (N, C, D, H, W) floating point
     methods : names from ``list explainers``
-    layer : module name; None chooses the last convolutional stage
+    layer : module name; None chooses the last convolutional stage; of several names, shallow to deep, the last counts,
+        and ``layercam`` is fused over all of them
     targets : class indices, the same for every image; None means all K classes; or a function that chooses them from
         the logits (N, K) of this pass
-    pooling : how ``gradcam`` pools the gradient: "global", "none" or blocks of this many cells
+    pooling : how ``gradcam`` pools the gradient: "global", "none", blocks of this many cells, one number or one per
+        axis, or blocks of a length such as "12 mm", which needs `spacing_mm`
+    spacing_mm : of the images, one entry per axis
+    settings : method -> its own settings, see ``list explainers``
+    seed : of the methods that draw random numbers; the global random state is neither read nor changed
+    batch : images in one forward pass of the methods that need many
+    prove : also check what the maps owe, see ``Maps.verification``; costs three passes behind the layer
 
     Returns
     -------
@@ -92,15 +109,71 @@ def explain_batch(
     LayerError
         The layer does not exist, has no spatial output, runs more than once, or does not lead to the logits.
     """
-    functions = _functions(methods, pooling)
-    _require_images(images)
-    with torch.inference_mode(mode=False), evaluating(model):
+    model = eager(model)
+    _require_images(images, model)
+    functions = _functions(methods, pooling, images.shape[2:], spacing_mm)
+    with torch.inference_mode(mode=False), unchanged(model), evaluating(model):
         given = images.detach().clone() if images.is_inference() else images.detach()
-        given = given.to(_device_of(model, given.device))
-        name = choose_layer(model, given) if layer in {None, "auto"} else str(layer)
-        activations, logits = _forward(model, find_layer(model, name, given), name, given)
-        chosen = _targets(targets, logits)
-        return _maps(activations, logits, functions, chosen, name)
+        given = like_the_model(model, given)
+        modules = {name: find_layer(model, name, given) for name in _names(model, layer, given)}
+        nodes, logits = cut_forward(model, modules, given)
+        maps = _maps(nodes, logits, functions, _targets(targets, logits))
+        name, module = maps.layer, modules[maps.layer]
+        others = [method for method in methods if EXPLAINERS[method].kind != "cam"]
+        if others:
+            request = _request(model, module, given, nodes[name].detach(), maps, seed, batch)
+            own = {method: replace(request, settings=_settings(method, settings)) for method in others}
+            maps.values.update({method: EXPLAINERS[method].function(own[method]).detach().float() for method in others})
+        found = _verified(model, module, given, nodes[name], logits, maps, batch) if prove else None
+        return replace(maps, values={method: maps.values[method] for method in methods}, verification=found)
+
+
+def _verified(
+    model: nn.Module, module: nn.Module, images: Tensor, node: Tensor, logits: Tensor, maps: Maps, batch: int
+) -> Verification:
+    activations = node.detach()
+    gradients = [found[maps.layer] for _, found in gradients_at({maps.layer: node}, logits, maps.targets)]
+    replay = _replay(model, module, images, activations, maps, batch)
+    return verify(activations.float(), torch.cat(gradients, dim=1), maps.logits, maps.targets, replay)
+
+
+def _settings(method: str, given: Mapping[str, Mapping[str, Any]] | None) -> dict[str, Any]:
+    """Return the settings of a method: what is given over its defaults."""
+    defaults, own = EXPLAINERS[method].defaults, (given or {}).get(method, {})
+    unknown = sorted(set(own) - set(defaults))
+    if unknown:
+        known = ", ".join(defaults) or "none"
+        raise ExplainError(f"{method} has no setting {', '.join(unknown)}; its settings are: {known}")
+    return {**defaults, **own}
+
+
+def _request(
+    model: nn.Module, module: nn.Module, images: Tensor, activations: Tensor, maps: Maps, seed: int, batch: int
+) -> Request:
+    def at_layer(others: Tensor) -> tuple[Tensor, Tensor]:
+        nodes, logits = cut_forward(model, {maps.layer: module}, others)
+        gradients = [found[maps.layer] for _, found in gradients_at(nodes, logits, maps.targets)]
+        return nodes[maps.layer].detach().float(), torch.cat(gradients, dim=1)
+
+    def differentiable(others: Tensor) -> Tensor:
+        with torch.enable_grad():
+            return cast("Tensor", model(others))
+
+    return Request(
+        model=model,
+        images=images,
+        targets=maps.targets,
+        logits=maps.logits,
+        layer=maps.layer,
+        activations=activations,
+        logits_of=lambda others: logits_of(model, others, batch),
+        differentiable=differentiable,
+        at_layer=at_layer,
+        replay=_replay(model, module, images, activations, maps, batch),
+        batch=batch,
+        seed=seed,
+        settings={},
+    )
 
 
 def explain_input(model: nn.Module, values: Floats, **settings: Any) -> Maps:
@@ -108,73 +181,47 @@ def explain_input(model: nn.Module, values: Floats, **settings: Any) -> Maps:
     return explain_batch(model, torch.from_numpy(np.array(values))[None], **settings)
 
 
-def _functions(methods: Sequence[str], pooling: Pooling) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+def _names(model: nn.Module, layer: str | Sequence[str] | None, images: Tensor) -> tuple[str, ...]:
+    """Return the names of the layers, shallow to deep as they were given."""
+    if layer is None or layer == "auto":
+        return (choose_layer(model, images),)
+    names = (layer,) if isinstance(layer, str) else tuple(layer)
+    if not names or len(set(names)) < len(names):
+        raise ExplainError(f"layers must be different names, found {list(names)}")
+    return names
+
+
+def _functions(
+    methods: Sequence[str], pooling: Pooling, size: Sequence[int], spacing_mm: Sequence[float | None] | None
+) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
     if isinstance(methods, str):
         raise ExplainError(f"methods must be a sequence of names, found the single string {methods!r}")
-    if pooling not in {"global", "none"}:
+    length_mm = pooling_length_mm(pooling)
+    if length_mm is None and pooling not in {"global", "none"}:
         block_size(pooling)
-    functions = {method: EXPLAINERS[method].function for method in methods}
+    functions = {method: EXPLAINERS[method].function for method in methods if EXPLAINERS[method].kind == "cam"}
     if "gradcam" in functions:
-        functions["gradcam"] = lambda activations, gradients: pooled_gradcam(activations, gradients, pooling=pooling)
+
+        def gradcam_of(activations: Tensor, gradients: Tensor) -> Tensor:
+            blocks = pooling if length_mm is None else blocks_of(length_mm, activations.shape[2:], size, spacing_mm)
+            return pooled_gradcam(activations, gradients, pooling=blocks)
+
+        functions["gradcam"] = gradcam_of
     return functions
 
 
-def _require_images(images: Tensor) -> None:
+def _require_images(images: Tensor, model: nn.Module) -> None:
     if images.ndim not in {4, 5} or not images.is_floating_point() or images.shape[0] < 1:
         raise ExplainError(
             "images must be a floating-point batch (N, C, H, W) or (N, C, D, H, W), found "
             f"{tuple(images.shape)} of {str(images.dtype).removeprefix('torch.')}; add the batch axis with images[None]"
         )
-
-
-def _device_of(model: nn.Module, otherwise: torch.device) -> torch.device:
-    parameter = next(model.parameters(), None)
-    return otherwise if parameter is None else parameter.device
-
-
-def _forward(model: nn.Module, module: nn.Module, name: str, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the leaf at the layer, (N, C, *S), and the logits that hang on it, (N, K)."""
-    leaves: list[Tensor] = []
-
-    def cut(_module: nn.Module, _inputs: object, output: object) -> Tensor:
-        _require_spatial(output, images, name, calls=len(leaves) + 1)
-        assert isinstance(output, Tensor)
-        torch.set_grad_enabled(mode=True)
-        leaf = output.detach().clone().requires_grad_()
-        leaves.append(leaf)
-        return leaf.clone()
-
-    handle = module.register_forward_hook(cut)
-    try:
-        with torch.no_grad():
-            logits = model(images)
-    finally:
-        handle.remove()
-    if not leaves:
-        raise LayerError(f"layer {name!r} does not run in a forward pass; name a layer that does")
-    _require_logits(logits, images.shape[0])
-    return leaves[0], logits
-
-
-def _require_spatial(output: object, images: Tensor, name: str, calls: int) -> None:
-    if calls > 1:
-        raise LayerError(
-            f"layer {name!r} runs more than once in a forward pass, so its map would mix two places of the network; "
-            "name a module that runs once"
+    axes = next((axes for module in model.modules() for kind, axes in _AXES if isinstance(module, kind)), None)
+    if axes is not None and axes != images.ndim - 2:
+        raise ExplainError(
+            f"the network convolves over {axes} axes and the images {tuple(images.shape)} have {images.ndim - 2}; "
+            "add the batch axis with images[None], or give images of the right kind"
         )
-    if not isinstance(output, Tensor):
-        raise LayerError(f"layer {name!r} returns {type(output).__name__}, not one tensor; name a module inside it")
-    if output.ndim != images.ndim or max(output.shape[2:]) == 1:
-        raise LayerError(
-            f"layer {name!r} returns shape {tuple(output.shape)}, which has no spatial extent for an input of shape "
-            f"{tuple(images.shape)}; name an earlier layer"
-        )
-
-
-def _require_logits(logits: object, count: int) -> None:
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[0] != count:
-        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ExplainError(f"the model must return logits of shape ({count}, K), found {found}")
 
 
 def _targets(targets: Targets, logits: Tensor) -> tuple[int, ...]:
@@ -188,45 +235,58 @@ def _targets(targets: Targets, logits: Tensor) -> tuple[int, ...]:
     return chosen
 
 
-def _gradients(leaf: Tensor, logits: Tensor, targets: tuple[int, ...], layer: str) -> Iterator[Tensor]:
-    """Yield the gradient of each target's logit, (N, C, *S) float32; zero for a target that does not use the layer."""
-    is_connected = False
-    for position, target in enumerate(targets):
-        found = None
-        if logits.requires_grad:
-            keep = position < len(targets) - 1
-            (found,) = torch.autograd.grad(logits[:, target].sum(), leaf, retain_graph=keep, allow_unused=True)
-        is_connected |= found is not None
-        yield torch.zeros_like(leaf, dtype=torch.float32) if found is None else found.float()
-    if not is_connected:
-        raise LayerError(f"the logits do not depend on layer {layer!r}; name a layer between the image and the logits")
+def _fused(
+    nodes: Mapping[str, Tensor], gradients: Mapping[str, Tensor], function: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Return one map of several layers on the finest of their grids."""
+    maps = [function(node.detach().float(), gradients[name]) for name, node in nodes.items()]
+    finest = max((tuple(one.shape[2:]) for one in maps), key=math.prod)
+    return fused(maps, finest)
+
+
+def _replay(
+    model: nn.Module, module: nn.Module, images: Tensor, activations: Tensor, maps: Maps, batch: int
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the logits of given activations: from the tail alone where it can be cut off, else through the model."""
+    tail: list[Tail | None] = []
+
+    def replay(given: Tensor, index: Tensor) -> Tensor:
+        if not tail:
+            tail.append(tail_of(model, maps.layer, images, activations, maps.logits))
+        if tail[0] is not None:
+            return tail[0](given, index, batch)
+        return replayed(model, module, images, given, index, batch)
+
+    return replay
 
 
 def _maps(
-    activations: Tensor,
+    nodes: Mapping[str, Tensor],
     logits: Tensor,
     functions: Mapping[str, Callable[[Tensor, Tensor], Tensor]],
     targets: tuple[int, ...],
-    layer: str,
 ) -> Maps:
+    *shallow, layer = nodes
+    values = nodes[layer].detach().float()
+    spatial = tuple(range(2, values.ndim))
+    strength = SIGNAL_FLOOR * values.shape[1] * values.abs().flatten(1).mean(1, keepdim=True)
     columns: dict[str, list[Tensor]] = {method: [] for method in functions}
     floors: list[Tensor] = []
-    leaf, values = activations, activations.detach().float()
-    spatial = tuple(range(2, leaf.ndim))
-    uniform = torch.ones(len(leaf), dtype=torch.bool, device=leaf.device)
-    for gradient in _gradients(leaf, logits, targets, layer):
+    is_uniform = torch.ones(len(values), dtype=torch.bool, device=values.device)
+    for _, found in gradients_at(nodes, logits, targets):
+        gradients = found[layer]
         for method, function in functions.items():
-            columns[method].append(function(values, gradient.unsqueeze(1)))
-        weights = gradient.mean(dim=spatial)
-        floors.append(SIGNAL_FLOOR * values.abs().flatten(1).mean(1) * weights.abs().mean(1) * values.shape[1])
-        deviation = (gradient - weights.reshape(*weights.shape, *(1 for _ in spatial))).abs().flatten(1).amax(1)
-        uniform &= deviation <= UNIFORM_GRADIENT * gradient.abs().flatten(1).amax(1)
+            columns[method].append(
+                _fused(nodes, found, function) if shallow and method == "layercam" else function(values, gradients)
+            )
+        floors.append(strength * gradients.flatten(3).mean(dim=3).abs().mean(dim=2))
+        is_uniform &= uniform(gradients).all(dim=1)
     return Maps(
         values={method: torch.cat(column, dim=1) for method, column in columns.items()},
         logits=logits.detach().float(),
         layer=layer,
         targets=targets,
         features=values.mean(dim=spatial),
-        signal_floor=torch.stack(floors, dim=1),
-        gradient_is_uniform=uniform,
+        signal_floor=torch.cat(floors, dim=1),
+        gradient_is_uniform=is_uniform,
     )

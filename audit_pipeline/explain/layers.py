@@ -101,7 +101,9 @@ def find_layer(model: nn.Module, name: str, images: Tensor) -> nn.Module:
     modules: dict[str, nn.Module] = dict(model.named_modules())
     if name in modules and name:
         return modules[name]
-    usable = [one for one in candidates(model, images) if one.holds_convolution]
+    seen = candidates(model, images)
+    usable = [one for one in seen if one.holds_convolution]
+    usable += [one for one in seen[-1:] if usable and not one.holds_convolution]
     listed = [f"{one.name} ({one.channels} channels, {'x'.join(map(str, one.grid))})" for one in usable]
     sentence = unknown_name("layer", name, [one.name for one in usable]).split(" Known:")[0]
     raise LayerError(f"{sentence} Candidates: {', '.join(listed)}")

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from scipy import ndimage
 
-from audit_pipeline.explain.cam import EXPLAINERS
+from audit_pipeline.errors import ExplainError
+from audit_pipeline.explain.methods import EXPLAINERS
+from audit_pipeline.explain.receptive import ReceptiveField
 from audit_pipeline.geometry import follow, half_pixel_map, index_map, inverse, lift, transform_points
 from audit_pipeline.records import Explanation, Floats, MapStatistics, Matrix, Prepared, sealed
-from audit_pipeline.resampling import sample_map
+from audit_pipeline.resampling import EDGE, sample_map
+
+Alignment = Literal["tiling", "receptive"]
 
 CONTOUR_SHARES = (0.5, 0.8)
 """Shares of the positive mass that the contours of a report enclose."""
@@ -19,7 +24,36 @@ MAP_VOXELS = 2_000_000
 """Largest number of voxels of a map written for viewers; finer sources are decimated by whole factors."""
 
 
-def place(
+def cell_map(
+    grid: Sequence[int], input_shape: Sequence[int], alignment: Alignment, field: ReceptiveField | None = None
+) -> Matrix:
+    """Return where the centres of the cells lie: the index map from the layer's grid to the model input.
+
+    Parameters
+    ----------
+    alignment : "tiling": the cells divide the input evenly (half-pixel rule); "receptive": the centre of a cell is the
+        centre of what it can see, ``offset + stride * index``
+    field : as measured by `receptive_fields` on this layer and input; needed for "receptive"
+
+    Raises
+    ------
+    ExplainError
+        The alignment is unknown, or the field is missing or that of another grid or input.
+    """
+    if alignment == "tiling":
+        return half_pixel_map(grid, input_shape)
+    if alignment != "receptive":
+        raise ExplainError(f"alignment must be tiling or receptive, found {alignment!r}")
+    if field is None or field.grid != tuple(grid) or field.input_size != tuple(input_shape):
+        found = "none" if field is None else f"one of grid {field.grid} on input {field.input_size}"
+        raise ExplainError(
+            f"alignment by receptive field needs a field of grid {tuple(grid)} on input {tuple(input_shape)}, found "
+            f"{found}; measure it on this layer and input size"
+        )
+    return field.to_input()
+
+
+def place(  # noqa: PLR0913 - the facts of one map, each by keyword
     values: Floats,
     prepared: Prepared,
     source_affine: Matrix | None,
@@ -29,21 +63,24 @@ def place(
     target_name: str,
     layer: str,
     signal_floor: float,
+    to_input: Matrix | None = None,
 ) -> Explanation:
     """Return one map with its places.
 
     Parameters
     ----------
     values : (*grid) float32, raw and signed
-    prepared : the model input the grid tiles by the half-pixel rule
+    prepared : the model input
     source_affine : (4, 4) of the source image, or None
+    to_input : grid index -> index of the model input, see `cell_map`; None tiles the input evenly
     """
     input_shape = prepared.values.shape[1:]
-    to_input = half_pixel_map(values.shape, input_shape)
+    if to_input is None:
+        to_input = half_pixel_map(values.shape, input_shape)
     to_source = prepared.to_source @ to_input
     affine = follow(source_affine, to_source)
     factors = np.diag(to_input)[:-1]
-    on_input = sample_map(values, inverse(to_input), input_shape)
+    on_input = sample_placed(values, to_input, input_shape, np.eye(len(input_shape) + 1), input_shape)
     return Explanation(
         method=method,
         target=target,
@@ -61,6 +98,34 @@ def place(
         signal_floor=signal_floor,
         caution=EXPLAINERS[method].caution,
     )
+
+
+def sample_placed(
+    values: Floats, to_input: Matrix, input_shape: Sequence[int], from_target: Matrix, shape: Sequence[int]
+) -> Floats:
+    """Return the map on any grid: linear between cell centres, 0 outside the model input.
+
+    Up to the border of the input the value beyond the outermost centres is that of the outermost cell, also where the
+    cells, aligned by receptive field, do not reach the border. Under even tiling this is `sample_map`.
+
+    Parameters
+    ----------
+    values : (*grid) float32
+    to_input : grid index -> input index, scale and offset per axis
+    from_target : (n + 1, m + 1), target index -> input index
+    shape : the m sizes of the target
+    """
+    cells, sides = np.array(values.shape), np.array(input_shape, dtype=np.float64)
+    first, last = transform_points(inverse(to_input), np.stack([np.full(values.ndim, -0.5), sides - 0.5]))
+    if np.allclose(first, -0.5, atol=EDGE) and np.allclose(last, cells - 0.5, atol=EDGE):
+        return sample_map(values, inverse(to_input) @ from_target, shape)
+    before = np.maximum(0, np.ceil(-0.5 - first)).astype(int)
+    after = np.maximum(0, np.ceil(last + 0.5 - cells)).astype(int)
+    widened = np.pad(values, list(zip(before, after, strict=True)), mode="edge")
+    to_widened = index_map([1.0] * values.ndim, [float(count) for count in before]) @ inverse(to_input)
+    one_cell = np.ones((1,) * values.ndim, dtype=np.float32)
+    is_inside = sample_map(one_cell, half_pixel_map(input_shape, one_cell.shape) @ from_target, shape) > 0
+    return np.where(is_inside, sample_map(widened, to_widened @ from_target, shape), np.float32(0))
 
 
 def statistics(values: Floats, on_input: Floats, to_source: Matrix, source_affine: Matrix | None) -> MapStatistics:
@@ -115,7 +180,9 @@ def peak_centre(values: Floats) -> Matrix | None:
     return np.asarray(ndimage.center_of_mass(np.where(around, values.astype(np.float64), 0.0)), dtype=np.float64)
 
 
-def on_source(explanation: Explanation, shape: Sequence[int], affine: Matrix | None) -> tuple[Floats, Matrix | None]:
+def on_source(
+    explanation: Explanation, shape: Sequence[int], affine: Matrix | None, *, to_input: Matrix | None = None
+) -> tuple[Floats, Matrix | None]:
     """Return the map on the source grid, decimated by whole factors when that is large, with its affine.
 
     One resampling straight from the layer's grid; outside what the model saw the map is exactly 0.
@@ -123,6 +190,7 @@ def on_source(explanation: Explanation, shape: Sequence[int], affine: Matrix | N
     Parameters
     ----------
     shape : spatial shape of the source; affine : (4, 4) of the source, or None
+    to_input : what `place` was given; None for even tiling
 
     Returns
     -------
@@ -134,5 +202,9 @@ def on_source(explanation: Explanation, shape: Sequence[int], affine: Matrix | N
         factor += 1
     reduced = [-(-size // factor) for size in shape]
     to_full = index_map([float(factor)] * len(reduced), [(factor - 1) / 2] * len(reduced))
-    values = sample_map(explanation.values, inverse(explanation.to_source) @ to_full, reduced)
+    input_shape = explanation.on_input.shape
+    if to_input is None:
+        to_input = half_pixel_map(explanation.grid, input_shape)
+    from_source = to_input @ inverse(explanation.to_source) @ to_full
+    values = sample_placed(explanation.values, to_input, input_shape, from_source, reduced)
     return values, None if affine is None else np.asarray(affine @ lift(to_full))

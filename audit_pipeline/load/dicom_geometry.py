@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,6 +26,9 @@ from audit_pipeline.records import Matrix, StackFacts
 ORIENTATION_TOLERANCE = 1e-3
 """Largest deviation of the direction cosines from unit length and from a right angle that is corrected."""
 ORIENTATION_NOTED = 1e-5
+LEAST_SPACING_MM, MOST_SPACING_MM = 1e-5, 1e4
+MOST_POSITION_MM = 1e7
+"""Outside of these no pixel of a patient lies, and affines lose their digits."""
 SAME_POSITION_MM = 0.01
 RESIDUAL_FLOOR_MM = 0.01
 RESIDUAL_NOTED, RESIDUAL_LIMIT = 0.02, 0.10
@@ -112,18 +115,39 @@ def frame_of(orientations: ArrayLike) -> Frame:
     return Frame(down=down, right=across, normal=np.cross(across, down), deviation=deviation)
 
 
+def is_spacing(pixel_spacing: Sequence[float] | None) -> TypeGuard[Sequence[float]]:
+    """Whether both distances between pixels are there and a size that pixels can have."""
+    # not turned around: NaN must fail
+    return pixel_spacing is not None and all(LEAST_SPACING_MM <= one <= MOST_SPACING_MM for one in pixel_spacing)
+
+
+def refuse_remote(positions: ArrayLike) -> None:
+    """Refuse slices that lie nowhere near a patient.
+
+    Raises
+    ------
+    NoGeometryError
+        A coordinate is beyond 1e7 mm, or no number.
+    """
+    if not bool((np.abs(np.asarray(positions, dtype=np.float64)) <= MOST_POSITION_MM).all()):
+        raise NoGeometryError(
+            f"ImagePositionPatient lies more than {MOST_POSITION_MM:g} mm away, which no patient is; export the series "
+            "again"
+        )
+
+
 def pixel_steps(frame: Frame, pixel_spacing: Sequence[float] | None) -> Matrix:
     """Return the (3, 2) steps in mm along the row index and along the column index.
 
     Raises
     ------
     NoGeometryError
-        PixelSpacing is absent or not above zero.
+        PixelSpacing is absent or no size of a pixel.
     """
-    if pixel_spacing is None or not all(math.isfinite(step) and step > 0 for step in pixel_spacing):
+    if not is_spacing(pixel_spacing):
         raise NoGeometryError(
-            "every slice needs a PixelSpacing of two numbers above zero; without it no position is known, "
-            "export the series again"
+            f"every slice needs a PixelSpacing of two numbers above zero, {LEAST_SPACING_MM:g} to {MOST_SPACING_MM:g} "
+            "mm; without it no position is known, export the series again"
         )
     between_rows, between_columns = pixel_spacing
     return np.stack([frame.down * between_rows, frame.right * between_columns], axis=1)
@@ -131,6 +155,7 @@ def pixel_steps(frame: Frame, pixel_spacing: Sequence[float] | None) -> Matrix:
 
 def slice_affine(frame: Frame, position: Sequence[float], pixel_spacing: Sequence[float] | None) -> Matrix:
     """Return the (4, 4) affine of one slice: (row, column, along the unit normal, 1) -> mm LPS+."""
+    refuse_remote(position)
     affine = np.eye(4)
     affine[:3, :2] = pixel_steps(frame, pixel_spacing)
     affine[:3, 2] = frame.normal
@@ -165,6 +190,7 @@ def stack_of(
         The slices step sideways.
     """
     given = np.asarray(positions, dtype=np.float64)
+    refuse_remote(given)
     height = given @ frame.normal
     order = np.argsort(height, kind="stable")
     placed = given[order]
@@ -253,13 +279,13 @@ def _missing(gaps_mm: Matrix, steps: NDArray[np.int_], missing: int) -> LoadErro
     shown = ", ".join(places[:5]) + (f" and {len(places) - 5} more places" if len(places) > 5 else "")
     return MissingSlicesError(
         f"{missing} {'slice is' if missing == 1 else 'slices are'} missing {shown} of {len(gaps_mm) + 1}: gaps of up "
-        f"to {gaps_mm.max():.4g} mm in a step of {np.median(gaps_mm):.4g} mm; find the missing files, or set gaps to "
-        "fill"
+        f"to {gaps_mm.max():.4g} mm in a step of {np.median(gaps_mm):.4g} mm; find the missing files, or set "
+        "input.gaps to fill"
     )
 
 
 def _variable(gaps_mm: Matrix) -> LoadError:
     return VariableSpacingError(
         f"the slices lie on no even grid: gaps from {gaps_mm.min():.4g} to {gaps_mm.max():.4g} mm; "
-        "find out why, or set uneven to resample"
+        "find out why, or set input.uneven to resample"
     )

@@ -32,7 +32,7 @@ def peak(shown: Shown, panel: Panel, method: str) -> str:
         if statistics.peak_position_mm
         else f"voxel {text.voxel(statistics.peak_index)}"
     )
-    return f"Peak (cross-hair): {numbers.number(statistics.peak_value)} logit units at {where}."
+    return f"Peak (cross-hair): {numbers.number(statistics.peak_value)} {text.map_unit(facts.unit)} at {where}."
 
 
 def cell(shown: Shown, panel: Panel, method: str) -> str:
@@ -43,7 +43,9 @@ def cell(shown: Shown, panel: Panel, method: str) -> str:
 
 def colour_bar(shown: Shown, panel: Panel, method: str) -> str:
     """Return the title of a colour bar."""
-    return f"Logit units, {text.method(method)} for {shown.target_name(panel)}"
+    facts = shown.facts(panel, method)
+    unit = text.capital(text.map_unit("logit" if facts is None else facts.unit))
+    return f"{unit}, {text.method(method)} for {shown.target_name(panel)}"
 
 
 def grid(shown: Shown, panel: Panel, methods: Sequence[str]) -> str:

@@ -59,7 +59,9 @@ def _slices(shown: Shown, panels: Sequence[Panel], planes: Sequence[Panel]) -> l
     items: list[Flowable] = [KeepTogether([heading, window, drawn[0]]), *drawn[1:]]
     if methods:
         layer = shown.layer(panels[0], methods[0])
-        items.append(ColourBar(BAR_MM * mm, layer.scale_max, shown.look, "Logit units, the same for all these slices"))
+        facts = shown.facts(panels[0], methods[0])
+        unit = text.capital(text.map_unit("logit" if facts is None else facts.unit))
+        items.append(ColourBar(BAR_MM * mm, layer.scale_max, shown.look, f"{unit}, the same for all these slices"))
     return items
 
 
@@ -100,11 +102,22 @@ def statistics(shown: Shown) -> list[Flowable]:
             ]
         )  # fmt: skip
     note = (
-        "Of the raw signed map on the grid of its layer, in logit units. Peak: the largest value. SD: standard "
-        "deviation. Positions in the patient; voxels counted from 0."
+        "Of the raw signed map on its own grid, in logit units unless it is named below. Peak: the largest value. SD: "
+        "standard deviation. Positions in the patient; voxels counted from 0."
     )
+    others = {facts.method: facts.unit for facts in explanations if facts.unit != "logit"}
+    units = [f"{text.capital(text.method(name))} is in {text.map_unit(unit)}." for name, unit in others.items()]
     table = tables.table(STATISTICS_HEAD, rows, STATISTICS_MM, numeric=(2, 3, 4, 5))
     cautions = list(
         dict.fromkeys(f"{text.method(facts.method)}: {facts.caution}" for facts in explanations if facts.caution)
     )
-    return [Heading("Map statistics", level=1), table, *(tables.words(one, "caption") for one in [note, *cautions])]
+    owed = list(
+        dict.fromkeys(f"{facts.target_name}: {proof.sentence}" for facts in explanations for proof in facts.proofs)
+    )
+    return [
+        Heading("Map statistics", level=1),
+        table,
+        *(tables.words(one, "caption") for one in [note, *units, *cautions]),
+        *([Heading("What the maps owe", level=2)] if owed else []),
+        *(tables.words(one, "caption") for one in owed),
+    ]

@@ -22,6 +22,15 @@ def method(name: str) -> str:
     return vocabulary.METHOD_WORDS.get(name, name)
 
 
+def map_unit(unit: str) -> str:
+    """Return the unit of a map in words.
+
+    >>> map_unit("logit"), map_unit("relative")
+    ('logit units', 'relative units')
+    """
+    return f"{unit} units" if unit in {"logit", "relative"} else f"units of {unit}"
+
+
 def capital(words: str) -> str:
     """Return `words` with a capital first letter.
 
@@ -234,7 +243,7 @@ def map_sentence(facts: ExplanationFacts) -> str:
     where = f"at {numbers.position(place)}" if place else f"at voxel {voxel(facts.statistics.peak_index)}"
     return (
         f"The model's evidence for {cut(facts.target_name, LONGEST_NAME)} ({method(facts.method)}) peaks {where} "
-        f"with {numbers.number(facts.statistics.peak_value)} logit units."
+        f"with {numbers.number(facts.statistics.peak_value)} {map_unit(facts.unit)}."
     )
 
 

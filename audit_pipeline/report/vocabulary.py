@@ -30,7 +30,16 @@ FAMILY_WORDS = {
     "F": "F  Process and record",
 }
 FORMAT_WORDS = {"dicom": "DICOM", "nifti": "NIfTI"}
-METHOD_WORDS = {"gradcam": "Grad-CAM", "hirescam": "HiResCAM", "gradcam++": "Grad-CAM++", "layercam": "Layer-CAM"}
+METHOD_WORDS = {
+    "gradcam": "Grad-CAM", "hirescam": "HiResCAM", "gradcam++": "Grad-CAM++", "layercam": "Layer-CAM",
+    "xgradcam": "XGrad-CAM", "eigencam": "Eigen-CAM", "eigengradcam": "Eigen-Grad-CAM", "scorecam": "Score-CAM",
+    "ablationcam": "Ablation-CAM", "smoothgradcam++": "Smooth Grad-CAM++", "cam": "CAM", "elementwise": "element-wise",
+    "inputxgradient": "input x gradient", "integrated_gradients": "integrated gradients", "smoothgrad": "SmoothGrad",
+    "gradient_shap": "gradient SHAP", "kernel_shap": "kernel SHAP", "lime": "LIME", "rise": "RISE",
+    "guided_backprop": "guided backpropagation", "guided_gradcam": "guided Grad-CAM",
+    "attention_rollout": "attention rollout", "token_gradcam": "Grad-CAM on tokens",
+    "token_hirescam": "HiResCAM on tokens",
+}  # fmt: skip
 REVIEW_VERDICTS = ("agree", "agree, but the map is no evidence", "disagree", "cannot judge")
 AT_MOST, AT_LEAST = "\u2264", "\u2265"
 CAUTION = "for review, not for diagnosis"

@@ -18,9 +18,12 @@ from pathlib import Path
 import nibabel
 import numpy as np
 from scipy import ndimage
-from timing import medians_s, peak_factor, print_table
 
 from audit_pipeline.load import deliver, find_studies
+
+# tests run this file from elsewhere
+sys.path.insert(0, str(Path(__file__).parent))
+from timing import medians_s, peak_factor, print_table
 
 SHAPE = (256, 256, 180)
 ROUNDS = 9

@@ -1,11 +1,14 @@
 """Agreement of Grad-CAM and HiResCAM."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.stats
 from evidence_factories import focal, make_evidence, make_explanation
 
-from audit_pipeline.checks.map_faith import method_disagreement
+from audit_pipeline.checks.map_faith import broken_identity, method_disagreement
+from audit_pipeline.proofs import Proof
 from audit_pipeline.records import Outcome
 
 
@@ -72,3 +75,30 @@ def test_a_constant_map_has_no_correlation(linear):
 def test_maps_of_different_grids_are_not_compared():
     one, other = make_explanation(np.eye(7)), make_explanation(np.eye(14), shape=(56, 56), method="hirescam")
     assert method_disagreement(make_evidence(one, other)).outcome is Outcome.NOT_EVALUABLE
+
+
+def with_proofs(*holds):
+    proofs = tuple(
+        Proof(kind=kind, residual=2e-6, relative=1e-6, tolerance=4e-6, holds=one, sentence=f"The {kind} is {one}.")
+        for kind, one in zip(("completeness", "closed form", "replay"), holds, strict=False)
+    )
+    return make_evidence(replace(make_explanation(focal((4, 4), (1, 1))), proofs=proofs))
+
+
+def test_a_map_that_keeps_what_it_owes_passes_with_its_residual():
+    finding = broken_identity(with_proofs(True, None, True))
+    assert finding.outcome is Outcome.PASS
+    assert finding.value == pytest.approx(1e-6)
+    assert finding.limit == pytest.approx(2e-6)
+    assert finding.message == "Within rounding: completeness, replay."
+
+
+def test_one_broken_identity_is_critical_whatever_the_others_say():
+    finding = broken_identity(with_proofs(True, False, True))
+    assert finding.outcome is Outcome.CRITICAL
+    assert "closed form is False" in finding.message
+
+
+@pytest.mark.parametrize("holds", [(), (None, None)])
+def test_where_nothing_is_owed_nothing_is_judged(holds):
+    assert broken_identity(with_proofs(*holds)).outcome is Outcome.NOT_EVALUABLE

@@ -1,5 +1,7 @@
 """Empty, diffuse and one-slice maps, in 2D and 3D."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from evidence_factories import focal, make_evidence, make_explanation
@@ -121,3 +123,19 @@ def test_an_image_has_one_slice():
 
 def test_two_cells_across_slices_cannot_tell():
     assert one_slice(make_evidence(make_explanation(np.ones((2, 7, 7))))).outcome is Outcome.NOT_EVALUABLE
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome"),
+    [
+        ("disconnected", Outcome.CRITICAL),
+        ("constant", Outcome.CRITICAL),
+        ("saturated", Outcome.FLAG),
+        ("all negative", Outcome.FLAG),
+    ],
+)
+def test_the_reason_why_a_map_is_blank_is_told(kind, outcome):
+    one = replace(make_explanation(focal((4, 4), (1, 1))), blank=kind, blank_sentence=f"{kind}: because.")
+    finding = empty_map(make_evidence(one))
+    assert finding.outcome is outcome
+    assert f"{kind}: because." in finding.message

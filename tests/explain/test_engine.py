@@ -12,6 +12,7 @@ from torch import nn
 
 from audit_pipeline import explain_batch
 from audit_pipeline.errors import ConfigError, ExplainError, LayerError
+from audit_pipeline.explain.cam import fused
 
 pytestmark = pytest.mark.filterwarnings("ignore:Setting backward hooks")
 
@@ -309,3 +310,25 @@ def test_a_gpu_gives_the_same_maps(make_net, make_batch):
     expected = explain_batch(net, images, layer="act").values["gradcam"]
     found = explain_batch(net.cuda(), images, layer="act").values["gradcam"]
     torch.testing.assert_close(found.cpu(), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_blocks_given_in_millimetres_are_those_of_as_many_cells(make_net, make_batch):
+    net, images = make_net(3, "flat"), make_batch()
+    in_cells = explain_batch(net, images, layer="act", pooling=(1, 2, 2)).values["gradcam"]
+    # 16 pixels of 2, 1 and 1 mm in 4 cells: cells of 8, 4 and 4 mm
+    in_mm = explain_batch(net, images, layer="act", pooling="8 mm", spacing_mm=(2.0, 1.0, 1.0)).values["gradcam"]
+    torch.testing.assert_close(in_mm, in_cells)
+    with pytest.raises(ExplainError, match="need the spacing"):
+        explain_batch(net, images, layer="act", pooling="8 mm")
+
+
+def test_layercam_of_several_layers_is_fused_on_the_finest_grid(make_net, make_batch):
+    net, images = make_net(3, "flat"), make_batch()
+    maps = explain_batch(net, images, methods=["layercam", "hirescam"], layer=["stem", "act"])
+    assert maps.layer == "act"
+    assert maps.values["layercam"].shape == (2, 3, 8, 8, 8)
+    torch.testing.assert_close(
+        maps.values["hirescam"], explain_batch(net, images, methods=["hirescam"], layer="act").values["hirescam"]
+    )
+    alone = [explain_batch(net, images, methods=["layercam"], layer=one).values["layercam"] for one in ("stem", "act")]
+    torch.testing.assert_close(maps.values["layercam"], fused(alone, (8, 8, 8)))

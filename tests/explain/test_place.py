@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from audit_pipeline.card import read_card
+from audit_pipeline.errors import ExplainError
 from audit_pipeline.explain import place as placing
-from audit_pipeline.explain.place import mass_levels, on_source, peak_centre, place, statistics
+from audit_pipeline.explain.place import cell_map, mass_levels, on_source, peak_centre, place, statistics
+from audit_pipeline.explain.receptive import receptive_fields
 from audit_pipeline.geometry import transform_points
 from audit_pipeline.prepare import prepare
 
@@ -19,10 +23,11 @@ def card_of(size, spacing, orientation="HPL"):
     return read_card(content | {"spatial_dims": len(size), "input": given})
 
 
-def placed(values, prepared, image):
+def placed(values, prepared, image, to_input=None):
     return place(
         values.astype(np.float32), prepared, image.affine,
         method="gradcam", target=0, target_name="nodule", layer="stage", signal_floor=1e-9,
+        to_input=to_input,
     )  # fmt: skip
 
 
@@ -119,3 +124,100 @@ def test_the_map_on_the_input_is_half_pixel_linear(make_image):
     prepared = prepare(image, card_of([20, 20], None))
     explanation = placed(np.array([[0.0, 1.0]]).repeat(2, axis=0), prepared, image)
     np.testing.assert_allclose(explanation.on_input[7], np.clip((np.arange(20) - 4.5) / 10, 0, 1), atol=1e-6)
+
+
+class Strided(nn.Module):
+    """A convolutional trunk whose cells lie where kernel, stride, dilation and padding put them, not by even tiling."""
+
+    def __init__(self, dimensions, strides, kernel=3, padding=1):
+        super().__init__()
+        conv = {2: nn.Conv2d, 3: nn.Conv3d}[dimensions]
+        self.trunk = conv(1, 1, kernel, strides, padding)
+        self.head = nn.Linear(1, 1)
+
+    def forward(self, images):
+        return self.head(self.trunk(images).flatten(2).mean(2))
+
+
+def field_of(size, strides, kernel=3, padding=1):
+    net = Strided(len(size), strides, kernel, padding).eval()
+    return receptive_fields(net, "trunk", torch.zeros(1, 1, *size), draws=1)
+
+
+@pytest.mark.parametrize(
+    ("size", "strides", "kernel", "padding"),
+    [
+        ((24, 30, 36), (2, 3, 4), 3, 1),
+        ((25, 31, 37), (2, 3, 4), 5, 2),
+        ((23, 29, 35), (4, 3, 5), 3, 0),
+        ((26, 31, 33), (3, 2, 4), 2, 0),
+    ],
+)
+@pytest.mark.parametrize("orientation", ["HPL", "FAR"])
+def test_aligned_by_receptive_field_a_cell_lies_where_it_looks(make_image, size, strides, kernel, padding, orientation):
+    image = make_image(np.zeros((40, 60, 70)), affine=OBLIQUE)
+    prepared = prepare(image, card_of(list(size), [3.0, 2.0, 1.5], orientation))
+    field = field_of(size, strides, kernel, padding)
+    cell = tuple(count // 2 for count in field.grid)
+    values = np.zeros(field.grid)
+    values[cell] = 2.0
+    to_input = cell_map(field.grid, size, "receptive", field)
+    explanation = placed(values, prepared, image, to_input)
+    looks_at = [stride * place + (kernel - 1) / 2 - padding for stride, place in zip(strides, cell, strict=True)]
+    expected = transform_points(prepared.affine, looks_at)
+    np.testing.assert_allclose(explanation.statistics.peak_position_mm, expected, atol=1e-9)
+    np.testing.assert_allclose(transform_points(explanation.affine, cell), expected, atol=1e-9)
+    written, _ = on_source(explanation, image.shape, image.affine, to_input=to_input)
+    mass = written.astype(np.float64) / written.sum()
+    centre = [(mass * axis).sum() for axis in np.indices(written.shape)]
+    wanted = np.linalg.inv(image.affine) @ [*expected, 1]
+    np.testing.assert_allclose(centre, wanted[:3], atol=0.5)
+    voxels = np.stack(np.indices(written.shape), axis=-1)
+    steps = np.abs(transform_points(np.linalg.inv(explanation.to_source), voxels) - cell)
+    assert (written[(steps > 1 + 1e-6).any(axis=-1)] == 0).all()
+
+
+@pytest.mark.parametrize("alignment", ["tiling", "receptive"])
+def test_inside_what_the_model_saw_every_place_has_a_cell_and_outside_none(make_image, alignment):
+    image = make_image(np.zeros((41, 40, 41)), affine=np.eye(4))
+    size = (21, 22, 23)
+    prepared = prepare(image, card_of(list(size), [1.0, 1.0, 1.0], "LPH"))
+    field = field_of(size, (4, 5, 6))
+    to_input = cell_map(field.grid, size, alignment, field)
+    explanation = placed(np.ones(field.grid), prepared, image, to_input)
+    assert (explanation.on_input == 1).all()
+    written, _ = on_source(explanation, image.shape, image.affine, to_input=to_input)
+    assert written.sum() == pytest.approx(np.prod(size))
+    assert set(np.unique(written)) == {0.0, 1.0}
+
+
+def test_both_alignments_are_one_where_the_kernel_is_the_stride(make_image):
+    size = (24, 30, 36)
+    field = field_of(size, (2, 2, 2), kernel=2, padding=0)
+    np.testing.assert_allclose(
+        cell_map(field.grid, size, "receptive", field), cell_map(field.grid, size, "tiling"), atol=1e-12
+    )
+
+
+def test_a_volume_4x6x6_on_32x96x96_lights_the_voxels_of_the_literature_and_nothing_else(make_image):
+    image = make_image(np.zeros((32, 96, 96)), affine=np.eye(4))
+    prepared = prepare(image, card_of([32, 96, 96], [1.0, 1.0, 1.0], "LPH"))
+    values = np.zeros((4, 6, 6))
+    values[1, 2, 4] = 1.0
+    explanation = placed(values, prepared, image)
+    mass = explanation.on_input.astype(np.float64) / explanation.on_input.sum()
+    np.testing.assert_allclose([(mass * axis).sum() for axis in np.indices(mass.shape)], (11.5, 39.5, 71.5), atol=1e-6)
+    assert explanation.on_input.min() == 0.0
+    assert (explanation.on_input > 0).sum() == 16 * 32 * 32
+
+
+@pytest.mark.parametrize("given", [None, (12, 12)])
+def test_alignment_by_receptive_field_needs_the_field_of_this_grid(given):
+    field = None if given is None else field_of(given, (2, 2))
+    with pytest.raises(ExplainError, match="measure it on this layer"):
+        cell_map((8, 8), (16, 16), "receptive", field)
+
+
+def test_an_unknown_alignment_is_refused():
+    with pytest.raises(ExplainError, match="tiling or receptive"):
+        cell_map((8, 8), (16, 16), "corners")

@@ -1,0 +1,188 @@
+"""Which layer a map should come from, by evidence: every stage of a network explained from one pass and compared.
+
+Four things are measured for each stage: how much of the logit its HiResCAM accounts for, how small its cells are, how
+much better its strongest places are than places at random for the model's answer, and how little its map changes under
+noise. Stages that account for the whole logit come first, because only their maps are what the model computed; among
+equals the mean of the four ranks decides, and then the order of the network, the latest first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import rankdata
+from torch import Tensor, nn
+
+from audit_pipeline.errors import LayerError
+from audit_pipeline.explain.cam import hirescam
+from audit_pipeline.explain.faithfulness import CurveSettings, deletion_insertion
+from audit_pipeline.explain.fingerprint import unchanged
+from audit_pipeline.explain.forward import cut_forward, eager, gradients_at, like_the_model, logits_of, replayed
+from audit_pipeline.explain.layers import candidates, evaluating
+from audit_pipeline.explain.similarity import spearman
+
+NOISE_SHARE = 0.02
+"""Standard deviation of the noise, as a share of the range of the image."""
+NOISY_COPIES = 3
+COMPLETE_WITHIN = 0.01
+"""A map that misses no more than this share of the logit accounts for it."""
+CURVES = CurveSettings(steps=5, nulls=9, batch=8)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayerEvidence:
+    """What speaks for one layer.
+
+    Attributes
+    ----------
+    rank : 1 is best
+    unaccounted : share of the logit, less its value for empty activations, that the sum of HiResCAM misses; 0 is best
+    cell_mm : mean edge of a cell; None where the spacing is unknown; cell_pixels : the same in pixels of the input
+    gain : area between insertion and deletion, less that of the shifted map, in logit units; None without a null
+    p_value : of the gain among shifted maps; None without a null
+    stability : mean Spearman correlation with the maps of noisy copies; None where a map is constant
+    """
+
+    layer: str
+    rank: int
+    grid: tuple[int, ...]
+    channels: int
+    cell_pixels: float
+    cell_mm: float | None
+    unaccounted: float
+    gain: float | None
+    p_value: float | None
+    stability: float | None
+
+
+def stages(model: nn.Module, images: Tensor) -> tuple[str, ...]:
+    """Return one layer per grid of the network: the last with its channels and grid that follows a convolution.
+
+    Raises
+    ------
+    LayerError
+        No layer with a convolution keeps a spatial output.
+    """
+    last: dict[tuple[int, ...], str] = {}
+    has_convolution = False
+    for one in candidates(model, images):
+        has_convolution |= one.holds_convolution
+        if one.calls == 1 and has_convolution and math.prod(one.grid) > 1:
+            last[one.grid] = one.name
+    if not last:
+        raise LayerError("no layer with a convolution keeps a spatial output for this input; use a larger input")
+    return tuple(last.values())
+
+
+def rank_layers(
+    model: nn.Module,
+    image: Tensor,
+    target: int,
+    *,
+    layers: Sequence[str] | None = None,
+    spacing_mm: Sequence[float | None] | None = None,
+    seed: int = 0,
+) -> tuple[LayerEvidence, ...]:
+    r"""Return the evidence for each layer, best first. The model leaves as it came.
+
+    Parameters
+    ----------
+    image : (C, \*S) floating point; target : class index
+    layers : names to compare; None takes one per grid of the network, see `stages`
+    spacing_mm : of the image, one entry per axis
+
+    Raises
+    ------
+    LayerError, ExplainError
+        As `engine.explain_batch`.
+    """
+    model = eager(model)
+    with torch.inference_mode(mode=False), unchanged(model), evaluating(model):
+        given = like_the_model(model, image.detach().clone())[None]
+        names = tuple(layers) if layers is not None else stages(model, given)
+        copies = torch.cat([given, _noisy(given, seed)])
+        maps, nodes, logits = _maps(model, names, copies, target)
+        found = [
+            LayerEvidence(
+                layer=name,
+                rank=0,
+                grid=tuple(maps[name].shape[1:]),
+                channels=nodes[name].shape[1],
+                **_resolution(maps[name].shape[1:], given.shape[2:], spacing_mm),
+                unaccounted=_unaccounted(model, name, given, nodes[name][:1], maps[name][0], logits[0], target),
+                **_faithfulness(model, given[0], maps[name][0], target),
+                stability=_stability(maps[name]),
+            )
+            for name in names
+        ]
+    return _ranked(found)
+
+
+def _noisy(images: Tensor, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn((NOISY_COPIES, *images.shape[1:]), generator=generator).to(images)
+    return images + NOISE_SHARE * (images.max() - images.min()) * noise
+
+
+def _maps(
+    model: nn.Module, names: Sequence[str], images: Tensor, target: int
+) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+    """Return the HiResCAM of every image at each layer, (N, *grid), with activations and logits of the same pass."""
+    nodes, logits = cut_forward(model, {name: model.get_submodule(name) for name in names}, images)
+    ((_, gradients),) = gradients_at(nodes, logits, [target])
+    held = {name: node.detach().float() for name, node in nodes.items()}
+    maps = {name: hirescam(held[name], gradients[name])[:, 0] for name in names}
+    return maps, held, logits.detach().float()
+
+
+def _resolution(grid: Sequence[int], size: Sequence[int], spacing_mm: Sequence[float | None] | None) -> dict[str, Any]:
+    edges = [whole / cells for whole, cells in zip(size, grid, strict=True)]
+    known = [None] * len(edges) if spacing_mm is None else list(spacing_mm)
+    in_mm = [edge * step for edge, step in zip(edges, known, strict=True) if step is not None]
+    return {
+        "cell_pixels": float(np.exp(np.mean(np.log(edges)))),
+        "cell_mm": float(np.exp(np.mean(np.log(in_mm)))) if len(in_mm) == len(edges) else None,
+    }
+
+
+def _unaccounted(
+    model: nn.Module, name: str, image: Tensor, activations: Tensor, values: Tensor, logits: Tensor, target: int
+) -> float:
+    """Return the completeness residual, relative to what the activations add to the logit."""
+    index = torch.zeros(1, dtype=torch.long, device=image.device)
+    empty = replayed(model, model.get_submodule(name), image, torch.zeros_like(activations), index, 1)
+    added = float(logits[target] - empty[0, target])
+    return abs(float(values.double().sum()) - added) / max(abs(added), 1e-12)
+
+
+def _faithfulness(model: nn.Module, image: Tensor, values: Tensor, target: int) -> dict[str, Any]:
+    curves = deletion_insertion(image, values, target, lambda images: logits_of(model, images, CURVES.batch), CURVES)
+    return {"gain": curves.between.excess, "p_value": curves.between.p_value}
+
+
+def _stability(maps: Tensor) -> float | None:
+    clean, *noisy = (one.double().cpu().numpy() for one in maps)
+    found = [spearman(clean, one) for one in noisy]
+    known = [one for one in found if one is not None]
+    return float(np.mean(known)) if len(known) == len(found) else None
+
+
+def _ranked(found: Sequence[LayerEvidence]) -> tuple[LayerEvidence, ...]:
+    """Return the layers by the mean of their ranks, smallest first; what is not known ranks last."""
+    worst = math.inf
+    columns = [
+        [one.unaccounted for one in found],
+        [one.cell_pixels for one in found],
+        [worst if one.gain is None else -one.gain for one in found],
+        [worst if one.stability is None else -one.stability for one in found],
+    ]
+    means = np.mean([rankdata(column) for column in columns], axis=0)
+    order = sorted(
+        range(len(found)), key=lambda place: (found[place].unaccounted > COMPLETE_WITHIN, means[place], -place)
+    )
+    return tuple(replace(found[place], rank=rank) for rank, place in enumerate(order, start=1))

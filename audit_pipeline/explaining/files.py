@@ -1,0 +1,84 @@
+"""What is written: maps for viewers, pictures through the peak of each map, and the document of facts."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from audit_pipeline.dossier import explanation_facts
+from audit_pipeline.errors import StoreError
+from audit_pipeline.explain.views import panels
+from audit_pipeline.records import Explanation, Image, Status
+from audit_pipeline.report import ReportContext, overlay_pictures
+from audit_pipeline.store.files import json_bytes, write_atomically
+from audit_pipeline.study_record import ImageFacts, ModelFacts, PredictionFacts, StudyRecord
+
+DOCUMENT = "explanation.json"
+
+Facts = dict[str, Any]
+Key = tuple[str, int]
+
+
+def described(
+    image: ImageFacts,
+    prediction: PredictionFacts,
+    model: ModelFacts,
+    explanations: Sequence[Explanation],
+    files: Mapping[Key, tuple[str, bytes]],
+) -> StudyRecord:
+    """Return the record that the pictures are drawn from; no check has judged its maps."""
+    return StudyRecord(
+        study="",
+        status=Status.AUDITED,
+        model=model,
+        image=image,
+        prediction=prediction,
+        explanations=tuple(explanation_facts(one, *files[one.method, one.target], {}) for one in explanations),
+    )
+
+
+def pictures(
+    record: StudyRecord, image: Image, explanations: Sequence[Explanation], context: ReportContext
+) -> tuple[dict[Key, list[str]], dict[str, bytes]]:
+    """Return, per map, the names of its pictures, and the pictures: the planes through its own peak, or the 2D image.
+
+    The colours of a method are on one scale over all its targets.
+    """
+    names: dict[Key, list[str]] = {}
+    files: dict[str, bytes] = {}
+    for one in explanations:
+        drawn = overlay_pictures(record, panels(image, [one]), context)
+        names[one.method, one.target] = list(drawn)
+        files |= drawn
+    return names, files
+
+
+def save(found: Facts, files: Mapping[str, bytes], folder: Path) -> Facts:
+    """Write the files and the document, and return the document as plain data; unknown numbers are None.
+
+    Raises
+    ------
+    StoreError
+        The folder cannot be written.
+    """
+    kept: Facts = json.loads(json.dumps(_finite(found), allow_nan=False))
+    try:
+        for name, content in {**files, DOCUMENT: json_bytes(kept)}.items():
+            write_atomically(folder / name, content)
+    except OSError as error:
+        raise StoreError(
+            f"the output folder cannot be written: {error.strerror}; name another with --output"
+        ) from error
+    return kept
+
+
+def _finite(content: Any) -> Any:
+    """Return the content with None where a number is not finite, and lists where there were tuples."""
+    if isinstance(content, Mapping):
+        return {str(key): _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

@@ -1,0 +1,207 @@
+"""What explaining costs beside predicting, for us and our peers: ``python tests/bench/explain_cost.py``.
+
+Every engine explains the same input for all classes at the last convolutional stage of the same network, in a process
+of its own that first runs plain ``no_grad`` inference: its time and its memory growth are the unit. Inference and
+explanation take turns. Ours computes all gradient-based CAM methods at once and verifies that the model is unchanged;
+each peer computes Grad-CAM alone. Slow peers are measured for two classes and multiplied, which the table says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+CLASSES, FEW = 14, 2
+METHODS = ("gradcam", "hirescam", "gradcam++", "xgradcam", "layercam", "elementwise", "eigencam", "eigengradcam")
+_DENSE = {"in_channels": 1, "out_channels": CLASSES}
+_RESIDUAL = {"n_input_channels": 1, "num_classes": CLASSES}
+CASES: dict[str, tuple[str, dict[str, int], tuple[int, ...], str]] = {
+    "ResNet-18 3D, 96^3": ("resnet18", {"spatial_dims": 3, **_RESIDUAL}, (1, 1, 96, 96, 96), "layer4"),
+    "DenseNet-121 3D, 96^3": ("DenseNet121", {"spatial_dims": 3, **_DENSE}, (1, 1, 96, 96, 96), "features"),
+    "DenseNet-121 2D, 8 x 224^2": ("DenseNet121", {"spatial_dims": 2, **_DENSE}, (8, 1, 224, 224), "features"),
+}
+ENGINES = ("audit_pipeline", "captum", "torch-cam", "pytorch-grad-cam", "MONAI", "M3d-Cam")
+
+
+def network_of(case: str) -> tuple[nn.Module, Tensor, str]:
+    """Return the network in evaluation mode, its input, and the name of the layer."""
+    nets = importlib.import_module("monai.networks.nets")
+    name, arguments, shape, layer = CASES[case]
+    torch.manual_seed(0)
+    return getattr(nets, name)(**arguments).eval(), torch.randn(shape), layer
+
+
+def _ours(net: nn.Module, images: Tensor, _layer: str, _classes: int) -> Callable[[], object]:
+    from audit_pipeline import explain_batch
+
+    return lambda: explain_batch(net, images, methods=METHODS)
+
+
+def _captum(net: nn.Module, images: Tensor, layer: str, classes: int) -> Callable[[], object]:
+    from captum.attr import LayerGradCam
+
+    method = LayerGradCam(net, net.get_submodule(layer))
+    return lambda: [method.attribute(images, target=one) for one in range(classes)]
+
+
+def _torch_cam(net: nn.Module, images: Tensor, layer: str, classes: int) -> Callable[[], object]:
+    from torchcam.methods import GradCAM
+
+    def explain() -> object:
+        with GradCAM(net, target_layer=layer) as method:
+            scores = net(images)
+            return [method([one] * len(images), scores, retain_graph=True) for one in range(classes)]
+
+    return explain
+
+
+def _pytorch_grad_cam(net: nn.Module, images: Tensor, layer: str, classes: int) -> Callable[[], object]:
+    library = torch.library.Library("torchvision", "DEF")
+    for name in ("nms", "qnms"):
+        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    from pytorch_grad_cam import GradCAM
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    method = GradCAM(model=net, target_layers=[net.get_submodule(layer)])
+    return lambda: [method(images, targets=[ClassifierOutputTarget(one)] * len(images)) for one in range(classes)]
+
+
+def _monai(net: nn.Module, images: Tensor, layer: str, classes: int) -> Callable[[], object]:
+    from monai.visualize import GradCAM
+
+    method = GradCAM(nn_module=net, target_layers=layer)
+    return lambda: [[method(image[None], class_idx=one) for image in images] for one in range(classes)]
+
+
+def _m3d_cam(net: nn.Module, images: Tensor, layer: str, classes: int) -> Callable[[], object]:
+    from medcam import medcam
+
+    injected = medcam.inject(net, backend="gcam", layer=layer, label=0, return_attention=True, save_maps=False)
+
+    def explain() -> object:
+        found = []
+        for one in range(classes):
+            injected.medcam_dict["label"] = one
+            found.append([injected(image[None]) for image in images])
+        return found
+
+    return explain
+
+
+BUILDERS = dict(zip(ENGINES, (_ours, _captum, _torch_cam, _pytorch_grad_cam, _monai, _m3d_cam), strict=True))
+
+
+def _peak_bytes(device: str) -> int:
+    if device == "cuda":
+        return int(torch.cuda.max_memory_allocated())
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None
+    return 1024 * int(found[1])
+
+
+def _seconds(run: Callable[[], object], device: str) -> float:
+    if device == "cuda":
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start.record()
+        run()
+        end.record()
+        torch.cuda.synchronize()
+        return float(start.elapsed_time(end)) / 1e3
+    begun = time.perf_counter()
+    run()
+    return time.perf_counter() - begun
+
+
+def measure(case: str, engine: str, device: str, precision: str) -> dict[str, Any]:
+    """Return medians of plain inference and explanation, and the growth of memory of each; in a fresh process."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    net, images, layer = network_of(case)
+    net, images = net.to(device, dtype), images.to(device, dtype)
+    is_ours = engine == "audit_pipeline"
+    classes = CLASSES if is_ours or engine == "torch-cam" else FEW
+
+    def plain() -> None:
+        with torch.no_grad():
+            net(images)
+
+    with torch.no_grad():
+        net(images[:1, ..., :32, :32])  # code and tables of the libraries do not count
+    held = _peak_bytes(device)
+    plain()
+    grown = _peak_bytes(device) - held
+    explain = BUILDERS[engine](net, images, layer, classes)
+    explain()
+    grown_by_explaining = _peak_bytes(device) - held
+    turns = 7 if is_ours else 2
+    taken = [(_seconds(plain, device), _seconds(explain, device)) for _ in range(turns)]
+    times = np.median(np.array(taken), axis=0)
+    return {
+        "plain_s": float(times[0]),
+        "explain_s": float(times[1]) * (1 if is_ours or classes == CLASSES else CLASSES / classes),
+        "best_ratio": float(np.min(np.array(taken)[:, 1]) / np.min(np.array(taken)[:, 0])),
+        "plain_bytes": grown,
+        "explain_bytes": grown_by_explaining,
+        "is_scaled": classes != CLASSES,
+    }
+
+
+def _in_own_process(case: str, engine: str, arguments: argparse.Namespace) -> dict[str, Any] | str:
+    command = [sys.executable, __file__, "--case", case, "--engine", engine, "--device", arguments.device]
+    try:
+        done = subprocess.run(  # noqa: PLW1510 - the code is looked at below
+            [*command, "--precision", arguments.precision], capture_output=True, text=True, timeout=arguments.seconds
+        )
+    except subprocess.TimeoutExpired:
+        return f"not done after {arguments.seconds} s"
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        return f"fails: {lines[-1][:100] if lines else done.returncode}"
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Measure, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
+    parser.add_argument("--seconds", type=int, default=300, help="longest time for one engine and network")
+    parser.add_argument("--engines", nargs="*", default=list(ENGINES), choices=ENGINES)
+    parser.add_argument("--case", choices=CASES)
+    parser.add_argument("--engine", choices=ENGINES)
+    arguments = parser.parse_args()
+    if arguments.engine:
+        found = measure(arguments.case, arguments.engine, arguments.device, arguments.precision)
+        sys.stdout.write(json.dumps(found) + "\n")
+        return
+    for case in CASES:
+        sys.stdout.write(f"\n{case}, {CLASSES} classes, {arguments.device} {arguments.precision}\n")
+        for engine in arguments.engines:
+            found = _in_own_process(case, engine, arguments)
+            sys.stdout.write(f"  {engine:18} {found if isinstance(found, str) else _row(found)}\n")
+            sys.stdout.flush()
+
+
+def _row(found: dict[str, Any]) -> str:
+    ratio = found["explain_s"] / found["plain_s"]
+    growth = found["explain_bytes"] / max(found["plain_bytes"], 1)
+    scaled = f", measured for {FEW} classes x {CLASSES // FEW}" if found["is_scaled"] else ""
+    return (
+        f"{found['explain_s']:8.3f} s, {ratio:7.2f} x plain (best turns {found['best_ratio']:.2f}); "
+        f"{found['explain_bytes'] / 2**20:7.0f} MiB, {growth:6.2f} x plain{scaled}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Layers ranked by evidence: completeness first, then cells, gain over shifted maps and stability."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from audit_pipeline.errors import LayerError
+from audit_pipeline.explain.fingerprint import fingerprint
+from audit_pipeline.explain.ranking import rank_layers, stages
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_the_stage_that_accounts_for_the_logit_comes_first(make_net, make_batch, dimensions):
+    net, image = make_net(dimensions), make_batch(dimensions)[0]
+    ranked = rank_layers(net, image, 1, spacing_mm=[2.0] * dimensions)
+    assert [one.rank for one in ranked] == [1, 2]
+    assert ranked[0].layer == "act"
+    assert ranked[0].unaccounted < 1e-5
+    assert ranked[1].unaccounted > 0.01
+    assert ranked[0].grid == (4,) * dimensions
+    assert ranked[0].cell_pixels == pytest.approx(4.0)
+    assert ranked[0].cell_mm == pytest.approx(8.0)
+
+
+def test_every_grid_of_the_network_has_one_stage(make_net, make_batch):
+    assert stages(make_net(), make_batch()) == ("stem", "act")
+
+
+def test_a_planted_detector_gains_over_its_shifted_maps():
+    class Bright(nn.Module):
+        """The logit is what lies above 1, summed; the map of its layer is exactly that."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.stage = nn.Conv2d(1, 1, 1)
+            self.act = nn.ReLU()
+            nn.init.ones_(self.stage.weight)
+            nn.init.constant_(self.stage.bias, -1.0)
+
+        def forward(self, images):
+            return self.act(self.stage(images)).sum(dim=(2, 3))
+
+    image = torch.zeros(1, 24, 24)
+    image[:, 4:8, 15:19] = 3.0
+    (only,) = rank_layers(Bright(), image, 0)
+    assert only.gain > 0
+    assert only.p_value == pytest.approx(0.1)
+    assert only.unaccounted == pytest.approx(0.0, abs=1e-6)
+
+
+def test_the_ranking_is_the_same_twice_and_leaves_the_model_as_it_came(make_net, make_batch):
+    net, image = make_net(3, "flat").train(), make_batch()[0]
+    before = fingerprint(net)
+    first, second = (rank_layers(net, image, 0, seed=4) for _ in range(2))
+    assert first == second
+    assert fingerprint(net) == before
+
+
+def test_a_network_without_convolutions_has_no_stage():
+    with pytest.raises(LayerError, match="no layer with a convolution"):
+        rank_layers(nn.Sequential(nn.Flatten(), nn.Linear(64, 2)), torch.zeros(1, 8, 8), 0)
