@@ -23,11 +23,14 @@ from numpy.typing import NDArray
 
 from audit_pipeline.errors import PixelDataError
 
-FRAME_SECONDS = 60.0
-"""A frame that takes longer is refused; the slowest honest one, 64 megapixels of JPEG 2000, takes about 15 s."""
+START_SECONDS, SECONDS_PER_MEGAPIXEL, MOST_SECONDS = 10.0, 1.0, 90.0
+"""A frame that takes longer is refused; the slowest honest ones, of JPEG 2000, take about 0.25 s a megapixel."""
 FRAMES_PER_WORKER = 20_000
 _DTYPES = frozenset(("|u1", "|i1", "<u2", "<i2", "<u4", "<i4"))
 _WORKER = Path(__file__).with_name("codec_worker.py")
+_THREADS = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+# where an interpreter finds its own libraries; keys, tokens and names in the environment stay here
+_PASSED_ON = ("PATH", "LANG", "SYSTEMROOT", "LD_LIBRARY_PATH")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,9 +48,10 @@ class CompressedFrame:
     dtype: str
     colour_space: str | None = None
 
-    def request(self) -> bytes:
-        """Return the head of the request."""
+    def request(self, number: int) -> bytes:
+        """Return the head of the request; its answer must carry the same number."""
         head = {
+            "number": number,
             "family": self.family,
             "bytes": len(self.content),
             "dtype": self.dtype,
@@ -67,9 +71,10 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            env={**{name: os.environ[name] for name in _PASSED_ON if name in os.environ}, **_THREADS},
         )
         self.frames = 0
+        self.has_died = False
 
     def decode(self, frame: CompressedFrame, most_bytes: int, seconds: float) -> NDArray[Any]:
         """Return the samples of `frame`, at most `most_bytes` of them.
@@ -82,47 +87,55 @@ class Worker:
         self.frames += 1
         expired = threading.Event()
         timer = threading.Timer(seconds, self._expire, [expired])
+        timer.daemon = True
         timer.start()
         try:
-            head, samples = self._exchange(frame, most_bytes)
-        except (OSError, EOFError, ValueError) as error:
+            samples = self._exchange(frame, most_bytes)
+        except Exception as error:
             self.close()
-            reason = f"took longer than {seconds:g} s" if expired.is_set() else "ended while it read them"
+            self.has_died = not expired.is_set()
+            reason = "ended while it read them" if self.has_died else f"took longer than {seconds:g} s"
             raise PixelDataError(
                 f"the compressed pixels are damaged or hostile: their decoder {reason}; transfer the file again"
             ) from error
+        except BaseException:
+            # an interrupted call leaves an answer in the pipe, which the next frame must never get
+            self.close()
+            raise
         finally:
             timer.cancel()
-        if "error" in head:
+        if samples is None:
             raise PixelDataError(
                 "the compressed pixels are damaged, their decoder refuses them; transfer the file again"
             )
-        return np.frombuffer(samples, dtype=head["dtype"]).reshape(head["shape"])
+        return samples
 
     def _expire(self, expired: threading.Event) -> None:
         expired.set()
         self._process.kill()
 
-    def _exchange(self, frame: CompressedFrame, most_bytes: int) -> tuple[dict[str, Any], bytes]:
+    def _exchange(self, frame: CompressedFrame, most_bytes: int) -> NDArray[Any] | None:
+        """Return the samples that the process answers, None when its codec refuses the frame."""
         requests, answers = self._process.stdin, self._process.stdout
         assert requests is not None
         assert answers is not None
-        requests.write(frame.request())
+        requests.write(frame.request(self.frames))
         requests.write(frame.content)
         requests.flush()
         line = answers.readline(4096)
         if not line.endswith(b"\n"):
             raise EOFError
         head = json.loads(line)
-        if "error" in head:
-            return head, b""
-        size = np.dtype(head["dtype"]).itemsize * math.prod(head["shape"])
-        if head["dtype"] not in _DTYPES or not 0 < size <= most_bytes:
+        if head["number"] != self.frames:
             raise ValueError
+        if "error" in head:
+            return None
+        dtype, shape = _announced(head, most_bytes)
+        size = dtype.itemsize * math.prod(shape)
         samples = answers.read(size)
         if len(samples) < size:
             raise EOFError
-        return head, samples
+        return np.frombuffer(samples, dtype=dtype).reshape(shape)
 
     @property
     def is_alive(self) -> bool:
@@ -141,6 +154,25 @@ class Worker:
         self._process.wait()
 
 
+def _announced(head: dict[str, Any], most_bytes: int) -> tuple[np.dtype[Any], list[int]]:
+    """Return type and shape of the samples that follow the head of an answer; ``ValueError`` unless both may be."""
+    dtype, shape = head["dtype"], head["shape"]
+    # `type` and not `isinstance`: true is no size
+    if dtype not in _DTYPES or not isinstance(shape, list) or not shape:
+        raise ValueError
+    if not all(type(size) is int and size > 0 for size in shape):
+        raise ValueError
+    kind = np.dtype(dtype)
+    if kind.itemsize * math.prod(shape) > most_bytes:
+        raise ValueError
+    return kind, shape
+
+
+def seconds_for(pixels: int) -> float:
+    """Return how long the decoding of a frame of so many pixels may take, the start of the process included."""
+    return min(START_SECONDS + SECONDS_PER_MEGAPIXEL * pixels / 1e6, MOST_SECONDS)
+
+
 class CodecPool:
     """Decoding processes that are started when needed and kept; as many at once as threads ask for a frame."""
 
@@ -148,9 +180,22 @@ class CodecPool:
         self._idle: queue.LifoQueue[Worker] = queue.LifoQueue()
         self._owner = os.getpid()
 
-    def decode(self, frame: CompressedFrame, most_bytes: int, seconds: float = FRAME_SECONDS) -> NDArray[Any]:
-        """Return the samples of `frame`; see `Worker.decode`."""
+    def decode(self, frame: CompressedFrame, most_bytes: int, seconds: float = MOST_SECONDS) -> NDArray[Any]:
+        """Return the samples of `frame`; see `Worker.decode`.
+
+        A process that was used before and dies on this frame may have been killed, or spoilt by an earlier one: the
+        frame gets a second, fresh one.
+        """
         worker = self._borrow()
+        is_reused = worker.frames > 0
+        try:
+            return self._decode(worker, frame, most_bytes, seconds)
+        except PixelDataError:
+            if not (is_reused and worker.has_died):
+                raise
+        return self._decode(Worker(), frame, most_bytes, seconds)
+
+    def _decode(self, worker: Worker, frame: CompressedFrame, most_bytes: int, seconds: float) -> NDArray[Any]:
         try:
             return worker.decode(frame, most_bytes, seconds)
         finally:

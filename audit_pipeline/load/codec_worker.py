@@ -1,11 +1,12 @@
 """The program that decodes compressed frames: run by `codec_pool` in a process of its own, never imported by it.
 
-It reads requests from standard input and writes answers to standard output. A request is a line of JSON with ``family``
-(see `DECODERS`), ``bytes`` (length of the frame), and for RLE ``dtype``, followed by the frame. An answer is a line of
-JSON with ``dtype`` and ``shape``, followed by the samples in C order, or with ``error``. Nothing else passes, so that
-the worst a frame can do is to give wrong samples or to end this process.
+It reads requests from standard input and writes answers to standard output. A request is a line of JSON with
+``number``, ``family`` (see `DECODERS`), ``bytes`` (length of the frame), and for RLE ``dtype``, followed by the frame.
+An answer is a line of JSON with the same ``number``, ``dtype`` and ``shape``, followed by the samples in C order, or
+with ``error``. Nothing else passes, so that the worst a frame can do is to give wrong samples or to end this process.
 
-The process gives up what it does not need: files, core dumps and memory beyond a limit (POSIX, setrlimit).
+The process gives up what it does not need: opening files, writing to them, core dumps and memory beyond a limit (POSIX,
+setrlimit).
 """
 
 from __future__ import annotations
@@ -49,7 +50,10 @@ DECODERS: dict[str, Callable[[bytes, dict[str, Any]], NDArray[Any]]] = {
 
 
 def confine() -> None:
-    """Give up new files, core dumps and unlimited memory; does nothing where the system has no such limits."""
+    """Give up new files, core dumps and unlimited memory; does nothing where the system has no such limits.
+
+    A limit that holds already is never raised, which the system would refuse.
+    """
     try:
         import resource
     except ImportError:
@@ -58,9 +62,16 @@ def confine() -> None:
         held = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
     except OSError:
         held = 0
-    resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY_BYTES,) * 2)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    wanted = {
+        resource.RLIMIT_AS: held + MEMORY_BYTES,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_NOFILE: 0,
+    }
+    for kind, most in wanted.items():
+        hard = resource.getrlimit(kind)[1]
+        least = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (least, least))
 
 
 def answer(request: dict[str, Any], frame: bytes) -> tuple[dict[str, Any], bytes | memoryview]:
@@ -77,7 +88,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     while line := requests.readline():
         request = json.loads(line)
         head, samples = answer(request, requests.read(request["bytes"]))
-        answers.write(json.dumps(head).encode() + b"\n")
+        answers.write(json.dumps({"number": request["number"], **head}).encode() + b"\n")
         answers.write(samples)
         answers.flush()
 

@@ -14,6 +14,8 @@ _J2K_START = b"\xff\x4f\xff\x51"
 _FRAME_MARKERS = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7))
 _END = b"\xff\xd9"
 _CODING_STYLE, _CODE_BLOCKS = 0x52, (0x90, 0x93)
+MOST_TILES = 65_535
+"""The index of a tile has 16 bits (ISO/IEC 15444-1, A.4.2)."""
 _BARE_MARKERS = frozenset((0x01, *range(0xD0, 0xD9)))
 
 
@@ -49,7 +51,10 @@ def _jpeg_2000(stream: bytes) -> FrameSize | None:
     start = stream.find(_J2K_START)
     if start < 0:
         return None
-    right, bottom, left, top = struct.unpack_from(">4I", stream, start + 8)
+    grid = struct.unpack_from(">8I", stream, start + 8)
+    if not _has_tiles(grid):
+        return None
+    right, bottom, left, top = grid[:4]
     (samples,) = struct.unpack_from(">H", stream, start + 40)
     depth = stream[start + 42]
     return FrameSize(
@@ -60,6 +65,20 @@ def _jpeg_2000(stream: bytes) -> FrameSize | None:
         is_signed=bool(depth >> 7),
         is_reversible=_is_reversible(stream, start + 2),
     )
+
+
+def _has_tiles(grid: tuple[int, ...]) -> bool:
+    """Return whether image and tiles of a JPEG 2000 frame are as ISO/IEC 15444-1, B.2 and B.3, want them.
+
+    The first tile begins at or before the image and ends inside of it; decoders that take this for granted divide by
+    zero or count tiles without end.
+    """
+    tiles = 1
+    for end, begin, size, first in zip(*(grid[place : place + 2] for place in (0, 2, 4, 6)), strict=True):
+        if not (begin < end and size > 0 and first <= begin < first + size):
+            return False
+        tiles *= -(-(end - first) // size)
+    return tiles <= MOST_TILES
 
 
 def _is_reversible(stream: bytes, offset: int) -> bool | None:

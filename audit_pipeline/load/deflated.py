@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
+from collections.abc import Iterator
 
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
@@ -17,7 +18,7 @@ from audit_pipeline.load.settings import LoadSettings
 
 _META_START = 132
 _SYNTAX = re.compile(rb"\x02\x00\x10\x00UI(..)" + re.escape(DeflatedExplicitVRLittleEndian.encode()), re.DOTALL)
-_STEP = 2**20
+_STEP, _SLICE = 2**20, 2**16
 
 
 def is_deflated(head: bytes) -> bool:
@@ -39,18 +40,29 @@ def inflated(content: bytes, settings: LoadSettings) -> bytes:
     plain = ExplicitVRLittleEndian.encode().ljust(len(DeflatedExplicitVRLittleEndian), b"\0")
     meta = _SYNTAX.sub(lambda found: b"\x02\x00\x10\x00UI" + found[1] + plain, content[:end])
     limit = settings.inflated_limit(len(content))
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    parts, grown, rest = [meta], 0, content[end:]
+    parts, grown = [meta], 0
     try:
-        while rest and not inflater.eof:
-            parts.append(inflater.decompress(rest, _STEP))
-            rest = inflater.unconsumed_tail
-            grown += len(parts[-1])
+        for part in _grown(memoryview(content)[end:]):
+            parts.append(part)
+            grown += len(part)
             if grown > limit:
                 raise LimitError(f"the deflated data set grows beyond {limit} bytes; check where the file comes from")
     except zlib.error as error:
         raise HeaderError("the deflated data set is damaged; transfer the file again") from error
     return b"".join(parts)
+
+
+def _grown(packed: memoryview) -> Iterator[bytes]:
+    """Yield what `packed` becomes in blocks; it is fed in slices, because zlib copies all that it has not yet used."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    for start in range(0, len(packed), _SLICE):
+        rest: bytes | memoryview = packed[start : start + _SLICE]
+        while rest and not inflater.eof:
+            yield inflater.decompress(rest, _STEP)
+            rest = inflater.unconsumed_tail
+        if inflater.eof:
+            return
+    yield inflater.flush()
 
 
 def meta_end(head: bytes) -> int:

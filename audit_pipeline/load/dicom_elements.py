@@ -10,13 +10,17 @@ import math
 import re
 
 import pydicom
-from pydicom import config
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.multival import MultiValue
-from pydicom.uid import UID
+from pydicom.uid import UID_dictionary
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+# every digit can match in one place only, so that nothing is tried twice
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+LONGEST_NUMBER = 64
+"""Characters; a Decimal String may have 16 (PS3.5, 6.2), and the exact decimal form of a double some 20."""
+MOST_WHOLE = 2**32
+"""No count, size or bit number of DICOM is larger."""
 _TEXT_VRS = ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "SH", "ST", "TM", "UI")
 
 
@@ -44,12 +48,12 @@ def _vr_of(element: RawDataElement) -> str:
 def _converted(dataset: pydicom.Dataset, keyword: str) -> tuple[str, ...]:
     try:
         value = dataset[keyword].value
+        if value is None or (isinstance(value, str) and not value):
+            return ()
+        values = value if isinstance(value, MultiValue | list | tuple) else [value]
+        return tuple(str(one).strip() for one in values)
     except Exception as error:
         raise ValueError(f"{keyword} cannot be read") from error
-    if value is None or (isinstance(value, str) and not value):
-        return ()
-    values = value if isinstance(value, MultiValue | list | tuple) else [value]
-    return tuple(str(one).strip() for one in values)
 
 
 def text(dataset: pydicom.Dataset, keyword: str) -> str:
@@ -71,7 +75,7 @@ def numbers(dataset: pydicom.Dataset, keyword: str) -> tuple[float, ...] | None:
     found = words(dataset, keyword)
     if found is None:
         return None
-    if not all(_NUMBER.fullmatch(word) for word in found):
+    if not all(len(word) <= LONGEST_NUMBER and _NUMBER.fullmatch(word) for word in found):
         raise ValueError(f"{keyword} is not a number")
     values = tuple(float(word) for word in found)
     if not all(math.isfinite(value) for value in values):
@@ -90,10 +94,8 @@ def exactly(dataset: pydicom.Dataset, keyword: str, count: int) -> tuple[float, 
 
 def uid_name(uid: str) -> str:
     """Return the name of a registered UID; "" for a private, unknown or empty one."""
-    # pydicom warns with the text of a malformed UID unless it is told not to look
-    found = UID(uid, config.IGNORE)
-    name = found.name if uid else ""
-    return "" if name == uid else str(name)
+    # the dictionary knows exact texts only: whatever else a header holds never becomes a name
+    return str(UID_dictionary[uid][0]) if uid in UID_dictionary else ""
 
 
 def whole(dataset: pydicom.Dataset, keyword: str, default: int) -> int:
@@ -102,11 +104,11 @@ def whole(dataset: pydicom.Dataset, keyword: str, default: int) -> int:
     Raises
     ------
     ValueError
-        The element holds several numbers, a fraction, or no number.
+        The element holds several numbers, a fraction, no number, or one that is absurdly large.
     """
     values = numbers(dataset, keyword)
     if not values:
         return default
-    if len(values) != 1 or values[0] != int(values[0]):
+    if len(values) != 1 or not abs(values[0]) <= MOST_WHOLE or values[0] != int(values[0]):
         raise ValueError(f"{keyword} is not one whole number")
     return int(values[0])

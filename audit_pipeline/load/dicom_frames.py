@@ -47,6 +47,9 @@ _GROUPS = (
     "PETFrameTypeSequence",
 )
 """The functional groups whose elements stand at the top of single-frame objects, or tell frames apart."""
+PHILIPS_GROUP = 0x7053
+MOST_COPIES = 8_000_000
+"""Elements of the file laid below those of its frames, all frames together."""
 _NESTED = ("DiffusionGradientDirectionSequence",)
 _Elements = dict[BaseTag, Any]
 
@@ -105,10 +108,19 @@ def _flattened(header: Header) -> Iterator[_Elements]:
     dataset = header.dataset
     own = {tag: dataset.get_item(tag) for tag in dataset.keys()}  # noqa: SIM118 - iterating a data set parses it
     left_out = [pydicom.tag.Tag(keyword) for keyword in (_SHARED, _PER_FRAME)]
-    top = {tag: element for tag, element in own.items() if tag not in left_out}
+    top = {tag: element for tag, element in own.items() if tag not in left_out and _may_be_read(tag)}
+    if len(top) * header.frames > MOST_COPIES:
+        raise LimitError(
+            f"{header.frames} frames below {len(top)} header elements are more than is read; export a smaller object"
+        )
     shared = [_elements(item) for item in dataset[_SHARED].value[:1]] if _SHARED in dataset else []
     for item in dataset[_PER_FRAME].value if _PER_FRAME in dataset else [pydicom.Dataset()] * header.frames:
         yield {**top, **(shared[0] if shared else {}), **_elements(item)}
+
+
+def _may_be_read(tag: BaseTag) -> bool:
+    """Whether anything is ever read from this element; of private ones, only the uptake factor of Philips is."""
+    return not tag.is_private or tag.group == PHILIPS_GROUP
 
 
 def _elements(groups: pydicom.Dataset) -> _Elements:

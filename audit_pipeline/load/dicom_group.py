@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataelem import RawDataElement
+from pydicom.multival import MultiValue
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from audit_pipeline.errors import AmbiguousStackError
-from audit_pipeline.load.dicom_elements import text, words
-from audit_pipeline.load.dicom_geometry import SAME_POSITION_MM
+from audit_pipeline.load.dicom_elements import text
+from audit_pipeline.load.dicom_geometry import SAME_POSITION_MM, refuse_remote
 from audit_pipeline.load.dicom_header import Header
 from audit_pipeline.records import Matrix
 
@@ -51,6 +53,8 @@ KEPT_APART = (("StackID",), ("TemporalPositionIdentifier",), ("TemporalPositionI
 _SAME_ORIENTATION = 1e-3
 _SAME_SPACING_MM = 1e-4
 _DIMENSION = "DimensionIndexValues"
+MOST_DIMENSIONS = 64
+"""A frame that lists more places than this has no dimensions that anybody chose."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,7 +169,10 @@ def stacks_of(group: Group, normal: NDArray[np.float64]) -> list[Group]:
     ------
     AmbiguousStackError
         No attribute does.
+    NoGeometryError
+        A position is nowhere near a patient.
     """
+    refuse_remote(positions_of(group.headers))
     places = _places(group.headers, normal)
     most = int(np.bincount(places).max())
     if most == 1:
@@ -198,22 +205,27 @@ def _kept_apart(headers: Sequence[Header]) -> tuple[list[list[Header]], tuple[st
 
 def _telling(headers: Sequence[Header]) -> list[tuple[str, ...]]:
     """Return the attributes in the order in which they are tried; dimensions of multi-frame objects come last."""
-    dimensions = max(len(_dimensions(one)) for one in headers)
+    dimensions = min(max(len(_dimensions(one)) for one in headers), MOST_DIMENSIONS)
     return [*STACK_ATTRIBUTES, *((f"{_DIMENSION} {place}",) for place in range(1, dimensions + 1))]
 
 
-def _dimensions(header: Header) -> tuple[str, ...]:
+def _dimensions(header: Header) -> Sequence[object]:
     """Return the place of the frame along each of the dimensions that its writer chose (PS3.3, C.7.6.17)."""
-    try:
-        return words(header.dataset, _DIMENSION) or ()
-    except ValueError:
+    element = header.dataset.get_item(_DIMENSION)
+    if isinstance(element, RawDataElement) and len(element.value or b"") > 4 * MOST_DIMENSIONS:
         return ()
+    try:
+        # pydicom keeps what it has parsed
+        value = None if element is None else header.dataset[_DIMENSION].value
+    except Exception:  # noqa: BLE001 - whatever pydicom raises, there are no dimensions to be had
+        return ()
+    return (value,) if isinstance(value, int) else value if isinstance(value, MultiValue) else ()
 
 
 def _value(header: Header, keywords: tuple[str, ...]) -> str:
     keyword, _, place = keywords[0].partition(" ")
     if place:
-        return "".join(_dimensions(header)[int(place) - 1 : int(place)])
+        return "".join(str(one) for one in _dimensions(header)[int(place) - 1 : int(place)])
     return "|".join(text(header.dataset, one) for one in (keyword, *keywords[1:]))
 
 

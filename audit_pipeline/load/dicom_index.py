@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import pydicom
 from pydicom.dataelem import RawDataElement
@@ -24,6 +24,7 @@ from audit_pipeline.errors import HeaderError, LimitError, LoadError, PixelDataE
 from audit_pipeline.load.deflated import inflated, is_deflated, meta_end
 from audit_pipeline.load.dicom_elements import exactly, text, whole, words
 from audit_pipeline.load.dicom_header import Header, frame_bytes, pixel_bytes
+from audit_pipeline.load.dicom_stream import LARGE_BYTES, BoundedStream
 from audit_pipeline.load.files import open_file, size_of
 from audit_pipeline.load.guard import translated
 from audit_pipeline.load.settings import LoadSettings
@@ -37,16 +38,18 @@ TRAILING_BYTES_NOTED = 1024
 """More bytes than this behind native pixel data are worth a note."""
 
 
-@dataclass(slots=True)
+@dataclass(kw_only=True, slots=True)
 class _PixelElement:
     """Where the pixel data begins; filled by the stop condition of the parser."""
 
     keyword: str = ""
     vr: str = ""
     length: int | None = None
+    stream: BoundedStream
 
     def stop(self, tag: int, vr: str | None, length: int) -> bool:
         # pydicom asks twice; the first time, before it decides about the encoding, with a length of 0
+        self.stream.announce(tag, length)
         if tag not in PIXEL_TAGS:
             return False
         self.keyword, self.vr = PIXEL_TAGS[tag], vr or ""
@@ -66,8 +69,8 @@ def read_header(path: Path, settings: LoadSettings) -> Header:
         return Header(path=path, file_bytes=file_bytes, damage=error)
 
 
-def _plain_stream(path: Path, file_bytes: int, settings: LoadSettings) -> tuple[BinaryIO, bytes]:
-    """Return the file as an uncompressed stream, and its first bytes."""
+def _plain_stream(path: Path, file_bytes: int, settings: LoadSettings) -> tuple[BinaryIO, int, bytes]:
+    """Return the file as an uncompressed stream, its length, and its first bytes."""
     if file_bytes > settings.file_bytes:
         raise LimitError(f"the file has {file_bytes} bytes; at most {settings.file_bytes} are read")
     stream = open_file(path)
@@ -76,22 +79,27 @@ def _plain_stream(path: Path, file_bytes: int, settings: LoadSettings) -> tuple[
         if is_deflated(head):
             content = head + stream.read()
             stream.close()
-            return BytesIO(inflated(content, settings)), head
+            plain = inflated(content, settings)
+            return BytesIO(plain), len(plain), head
         stream.seek(0)
     except BaseException:
         stream.close()
         raise
-    return stream, head
+    return stream, file_bytes, head
 
 
 def _parse(
     path: Path, file_bytes: int, settings: LoadSettings
 ) -> tuple[pydicom.FileDataset, bytes, _PixelElement, int]:
-    pixels = _PixelElement()
-    stream, head = _plain_stream(path, file_bytes, settings)
+    stream, end, head = _plain_stream(path, file_bytes, settings)
     with stream:
-        dataset = read_partial(stream, stop_when=pixels.stop, force=True)
+        bounded = BoundedStream(stream, end, settings)
+        pixels = _PixelElement(stream=bounded)
+        with bounded.parsing():
+            dataset = read_partial(cast("BinaryIO", bounded), pixels.stop, LARGE_BYTES, force=True)
         start = stream.tell()
+        bounded.settle_large(dataset)
+        dataset.buffer = None
     if len(dataset) > settings.elements:
         raise LimitError(f"the header has {len(dataset)} elements; at most {settings.elements} are read")
     return dataset, head, pixels, start

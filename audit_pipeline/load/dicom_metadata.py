@@ -100,10 +100,9 @@ def _raw(dataset: pydicom.Dataset, tag: int) -> object:
 
 def is_calibrated(dataset: pydicom.Dataset) -> bool:
     """Whether PixelSpacing of a projection image is a size in the patient and not at the detector (PS3.3, 10.7.1.3)."""
-    detector = dataset.get("ImagerPixelSpacing")
-    return (
-        detector is None or bool(dataset.get("PixelSpacingCalibrationType")) or detector != dataset.get("PixelSpacing")
-    )
+    detector = exactly(dataset, "ImagerPixelSpacing", 2)
+    is_stated = bool(text(dataset, "PixelSpacingCalibrationType"))
+    return detector is None or is_stated or detector != exactly(dataset, "PixelSpacing", 2)
 
 
 def printable(value: str, longest: int = LONGEST_TEXT) -> str:

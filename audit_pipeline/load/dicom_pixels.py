@@ -17,12 +17,12 @@ from pydicom.pixels.processing import apply_color_lut, convert_color_space
 from pydicom.uid import UID, RLELossless
 
 from audit_pipeline.errors import CodecError, ColourError, PixelDataError
-from audit_pipeline.load.codec_pool import POOL, CompressedFrame
+from audit_pipeline.load.codec_pool import POOL, CompressedFrame, seconds_for
 from audit_pipeline.load.codestream import frame_size, is_whole
 from audit_pipeline.load.dicom_elements import text, uid_name
 from audit_pipeline.load.dicom_header import Header, frame_bytes
 from audit_pipeline.load.guard import translated
-from audit_pipeline.load.lookup import table_entries
+from audit_pipeline.load.lookup import refuse_long_segments, table_entries
 from audit_pipeline.load.sniff import HEAD_BYTES
 
 FAMILIES = {
@@ -135,7 +135,8 @@ def _decompressed(encoded: bytes, header: Header) -> Stored:
         colour_space=_colour_space(encoded, header),
     )
     # a codec may answer with wider samples than the header allocates
-    decoded = POOL.decode(frame, most_bytes=4 * header.rows * header.columns * header.samples)
+    pixels = header.rows * header.columns
+    decoded = POOL.decode(frame, most_bytes=4 * pixels * header.samples, seconds=seconds_for(pixels))
     return _shaped(decoded, header, is_planar=family == "rle")
 
 
@@ -208,6 +209,7 @@ def cleaned(values: Stored, header: Header) -> NDArray[np.integer[Any]]:
 def _palette(values: NDArray[np.integer[Any]], dataset: pydicom.Dataset) -> Stored:
     """Return RGB of palette indices (PS3.3, C.7.6.3.1.5 and C.7.6.3.1.6)."""
     if "SegmentedRedPaletteColorLookupTableData" in dataset:
+        refuse_long_segments(dataset)
         coloured = apply_color_lut(values.astype(np.uint32), dataset)
         return np.asarray(coloured[..., :3] * np.float32(255.0 / np.iinfo(coloured.dtype).max), dtype=np.float32)
     planes = []
@@ -224,7 +226,7 @@ def _palette(values: NDArray[np.integer[Any]], dataset: pydicom.Dataset) -> Stor
 def _colour(values: Stored, header: Header) -> Stored:
     if header.samples != 3 or header.photometric not in _RGB_AFTER_DECODING | _FULL_RANGE_YBR:
         raise ColourError(
-            f"{header.samples} samples in {header.photometric or 'an unnamed colour space'} cannot be shown as RGB; "
+            f"{header.samples} samples in {_space_name(header.photometric)} cannot be shown as RGB; "
             "export the image as RGB"
         )
     decoded_to_rgb = header.photometric in _RGB_AFTER_DECODING or header.transfer_syntax in _LOSSY_JPEG
@@ -234,6 +236,17 @@ def _colour(values: Stored, header: Header) -> Stored:
     return np.asarray(np.clip(rgb.astype(np.float32) * np.float32(255.0 / top), 0.0, 255.0), dtype=np.float32)
 
 
+def _space_name(photometric: str) -> str:
+    """Return a defined term as it stands; any other text of a header may identify."""
+    if photometric in _OTHER_SPACES | _RGB_AFTER_DECODING | _FULL_RANGE_YBR:
+        return photometric
+    return "another colour space" if photometric else "an unnamed colour space"
+
+
 _RGB_AFTER_DECODING = frozenset(("RGB", "YBR_RCT", "YBR_ICT"))
 """JPEG 2000 undoes its own colour transforms (PS3.5, 8.2.4)."""
 _FULL_RANGE_YBR = frozenset(("YBR_FULL", "YBR_FULL_422"))
+_OTHER_SPACES = frozenset(
+    ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "HSV", "ARGB", "CMYK", "XYB", "YBR_PARTIAL_422", "YBR_PARTIAL_420")
+)
+"""Terms of PS3.3, C.7.6.3.1.2, retired ones included, that are not read as colour."""

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from audit_pipeline.errors import LimitError
+from audit_pipeline.errors import LimitError, NoGeometryError
 from audit_pipeline.geometry import spacing_of
 from audit_pipeline.load.dicom_elements import text
-from audit_pipeline.load.dicom_geometry import ORIENTATION_NOTED, Frame, Stack, frame_of, slice_affine, stack_of
+from audit_pipeline.load.dicom_geometry import (
+    ORIENTATION_NOTED,
+    Frame,
+    Stack,
+    frame_of,
+    is_spacing,
+    slice_affine,
+    stack_of,
+)
 from audit_pipeline.load.dicom_group import Group, orientations_of, positions_of
 from audit_pipeline.load.dicom_header import Header, frame_bytes
 from audit_pipeline.load.dicom_metadata import in_common, is_calibrated, printable
@@ -63,7 +71,9 @@ def plan_picture(header: Header, settings: LoadSettings) -> Plan:
     """Return a picture without a place in the patient: affine None, spacing only where it is calibrated."""
     refuse_oversized(header, settings)
     spacing = header.pixel_spacing
-    is_known = spacing is not None and is_calibrated(header.dataset) and min(spacing) > 0
+    if spacing is not None and min(spacing) > 0 and not is_spacing(spacing):
+        raise NoGeometryError("PixelSpacing is no size that a pixel can have; export the image again")
+    is_known = is_spacing(spacing) and is_calibrated(header.dataset)
     metadata = _metadata([header])
     if header.frames > 1:
         metadata["Stack"] = f"Frame {header.frame + 1} of {header.frames}"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import pydicom
 
@@ -24,6 +25,7 @@ from audit_pipeline.load.account import Account
 from audit_pipeline.load.deflated import inflated
 from audit_pipeline.load.dicom_elements import uid_name
 from audit_pipeline.load.dicom_header import Header
+from audit_pipeline.load.dicom_stream import LARGE_BYTES, BoundedStream
 from audit_pipeline.load.files import read_bytes
 from audit_pipeline.load.guard import translated
 from audit_pipeline.load.settings import LoadSettings
@@ -152,7 +154,8 @@ def _content_digest(header: Header, settings: LoadSettings) -> str:
         with translated(HeaderError, "the file cannot be compared"):
             content = read_bytes(header.path)
             plain = inflated(content, settings) if header.is_deflated else content
-            dataset = pydicom.dcmread(BytesIO(plain), force=True)
+            bounded = BoundedStream(BytesIO(plain), len(plain), settings, most_bytes=2 * len(plain) + LARGE_BYTES)
+            dataset = pydicom.dcmread(cast("BinaryIO", bounded), force=True)
             for tag in sorted(dataset.keys()):
                 if tag != 0xFFFCFFFC:  # data set trailing padding, PS3.10, 7.2
                     digest.update(str(tag).encode())

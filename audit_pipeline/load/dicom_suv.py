@@ -15,12 +15,18 @@ import pydicom
 from audit_pipeline.errors import SuvError
 from audit_pipeline.load.dicom_elements import exactly, text, words
 from audit_pipeline.load.dicom_header import Header
+from audit_pipeline.load.guard import translated
 
 LONGEST_UPTAKE_S = {"dated": 14 * 86_400.0, "undated": 12 * 3600.0}
 """Longest time between injection and scan: slow tracers are imaged after days, which a bare time of day cannot say."""
 HEAVIEST_KG = 600.0
 LEAST_DOSE_BQ, MOST_DOSE_BQ = 1e5, 1e11
 """Outside of this a dose is not in Bq: some senders write MBq."""
+MOST_HALF_LIVES = 30.0
+"""Of a dose that decayed longer than this nothing is left that a scanner could count."""
+_UNITS = ("CNTS", "NONE", "CM2", "CM2ML", "PCNT", "CPS", "PROPCPS", "PROPCNTS", "MLMINML", "MLMING", "MLG", "1CM",
+          "UMOLML", "UMOLMIN", "MGMINML", "STDDEV", "DIMENSIONLESS")  # fmt: skip
+"""Terms of Units that a message may name (PS3.3, C.8.9.1.1.3); other text in a header may identify."""
 _PHILIPS, _PHILIPS_FACTOR = "Philips PET Private Group", 0x00
 
 
@@ -45,7 +51,7 @@ def body_weight_factor(headers: Sequence[Header]) -> float:
     if unit == "CNTS":
         return _philips_factor(first)
     if unit != "BQML":
-        raise SuvError(f"uptake values need activity in BQML, found {unit or 'no unit'}; unset suv to keep it")
+        raise SuvError(f"uptake values need activity in BQML, found {_named(unit, _UNITS)}; unset suv to keep it")
     corrected = {word.upper() for word in words(first, "CorrectedImage") or ()}
     if not {"ATTN", "DECY"} <= corrected:
         raise SuvError("uptake values need an image corrected for attenuation and decay (ATTN, DECY); unset suv")
@@ -62,7 +68,7 @@ def _weight_kg(dataset: pydicom.Dataset) -> float:
 def _dose_at_reference_bq(headers: Sequence[Header]) -> float:
     """Return the dose at the time to which the activity was corrected."""
     first = headers[0].dataset
-    items: Sequence[pydicom.Dataset] = first.get("RadiopharmaceuticalInformationSequence") or ()
+    items = _radiopharmaceuticals(first)
     if len(items) != 1:
         raise SuvError(f"uptake values need one radiopharmaceutical, found {len(items)}; unset suv")
     dose, half_life = (exactly(items[0], keyword, 1) for keyword in ("RadionuclideTotalDose", "RadionuclideHalfLife"))
@@ -72,9 +78,29 @@ def _dose_at_reference_bq(headers: Sequence[Header]) -> float:
     if correction == "ADMIN":
         return dose[0]
     if correction != "START":
-        raise SuvError(f"uptake values need DecayCorrection START or ADMIN, found {correction or 'none'}; unset suv")
+        raise SuvError(
+            f"uptake values need DecayCorrection START or ADMIN, found {_named(correction, ('NONE',))}; unset suv"
+        )
     elapsed_s = _uptake_seconds(headers, items[0])
+    if not elapsed_s <= MOST_HALF_LIVES * half_life[0]:
+        raise SuvError(
+            f"the dose would have decayed for more than {MOST_HALF_LIVES:.0f} half-lives before the scan, which cannot "
+            "be; unset suv, or correct half-life and times"
+        )
     return dose[0] * math.pow(2.0, -elapsed_s / half_life[0])
+
+
+def _radiopharmaceuticals(dataset: pydicom.Dataset) -> Sequence[pydicom.Dataset]:
+    with translated(SuvError, "uptake values need the radiopharmaceutical, which cannot be read; unset suv"):
+        items = dataset.get("RadiopharmaceuticalInformationSequence")
+    if items is not None and not isinstance(items, pydicom.Sequence):
+        raise SuvError("uptake values need the radiopharmaceutical, which is no sequence; unset suv")
+    return items or ()
+
+
+def _named(term: str, known: Sequence[str]) -> str:
+    """Return a term of the standard as it stands, and no other text of a header."""
+    return term if term in known else "another term" if term else "none"
 
 
 def _uptake_seconds(headers: Sequence[Header], item: pydicom.Dataset) -> float:

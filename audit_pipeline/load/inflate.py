@@ -82,8 +82,8 @@ class Content:
             raise CorruptFileError(ends_early(end, self._size))
         if self.is_zipped and end > self._limit:
             raise LimitError(
-                f"the header announces {end} bytes in a compressed file of {self._size}; at most {self._limit} are "
-                f"inflated. {_RAISE_LIMITS}"
+                f"the header announces {counted(end)} bytes in a compressed file of {self._size}; at most "
+                f"{self._limit} are inflated. {_RAISE_LIMITS}"
             )
 
     def fill(self, target: memoryview) -> int:
@@ -198,7 +198,21 @@ _RAISE_LIMITS = (
 
 def ends_early(expected: int, found: int) -> str:
     """Return the sentence about a file whose content is shorter than its header says."""
-    return f"the file ends early: {expected} bytes expected by its header, {found} found; copy it again from its source"
+    return (
+        f"the file ends early: {counted(expected)} bytes expected by its header, {found} found; copy it again from its "
+        "source"
+    )
+
+
+def counted(number: int) -> str:
+    """Return a count as a message prints it: a damaged header may multiply to more digits than anybody reads.
+
+    Examples
+    --------
+    >>> counted(352), counted(2**120)
+    ('352', '1.33e+36')
+    """
+    return str(number) if number < 10**15 else f"{number:.3g}"
 
 
 @contextmanager

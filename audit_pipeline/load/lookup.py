@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pydicom
 
+from audit_pipeline.errors import PixelDataError
 from audit_pipeline.records import Matrix
 
 
@@ -36,3 +39,68 @@ def table_entries(data: Any, length: int, *, is_little: bool) -> Matrix:
     if len(entries) < length:
         raise ValueError(f"the table announces {length} entries and holds {len(entries)}")
     return entries[:length].astype(np.float64)
+
+
+MOST_ENTRIES, MOST_SEGMENTS, MOST_NESTED = 2**16, 2**17, 8
+"""Of one palette: entries after expansion (its indices have 16 bits), segments passed on the way, and quotes in quotes.
+
+Segments may quote others, so that a few words become any number of entries.
+"""
+
+
+def refuse_long_segments(dataset: pydicom.Dataset) -> None:
+    """Walk through segmented palettes without expanding them (PS3.3, C.7.9.2).
+
+    Raises
+    ------
+    PixelDataError
+        The segments would become more entries than a palette can have.
+    """
+    for colour in ("Red", "Green", "Blue"):
+        bits = dataset[f"{colour}PaletteColorLookupTableDescriptor"].value[2]
+        data = dataset[f"Segmented{colour}PaletteColorLookupTableData"].value
+        order = "<" if dataset.original_encoding[1] else ">"
+        words = np.frombuffer(data[: len(data) // 2 * 2], f"{order}u2") if bits == 16 else np.frombuffer(data, "u1")
+        _Walk(words.tolist(), is_wide=bits == 16, is_little=order == "<").segments(0, None, 0)
+
+
+class _Walk:
+    """Counts the entries and segments of one palette."""
+
+    def __init__(self, words: Sequence[int], *, is_wide: bool, is_little: bool) -> None:
+        self._words, self._is_wide, self._is_little = words, is_wide, is_little
+        self._entries = self._passed = 0
+
+    def segments(self, place: int, count: int | None, depth: int) -> None:
+        """Pass `count` segments from a place on, all that there are for None or 0."""
+        passed = 0
+        self._refuse_large(depth)
+        while place + 1 < len(self._words):
+            kind, length = self._words[place : place + 2]
+            place += 2
+            if kind == 2:
+                size = 2 if self._is_wide else 4
+                self.segments(self._quoted(self._words[place : place + size]), length, depth + 1)
+                place += size
+            else:
+                self._entries += length
+                place += 1 if kind == 1 else length
+            passed += 1
+            self._passed += 1
+            self._refuse_large(depth)
+            if passed == count:
+                return
+
+    def _refuse_large(self, depth: int) -> None:
+        if self._entries > MOST_ENTRIES or self._passed > MOST_SEGMENTS or depth > MOST_NESTED:
+            raise PixelDataError(
+                f"the segments of the palette become more than {MOST_ENTRIES} entries; export the image as RGB"
+            )
+
+    def _quoted(self, words: Sequence[int]) -> int:
+        """Return the place that an indirect segment names, in the order of bytes that pydicom uses."""
+        if self._is_wide:
+            low, high = words
+            return high << 16 | low
+        first, second, third, fourth = words[::-1] if self._is_little else (words[2], words[3], words[0], words[1])
+        return first << 24 | second << 16 | third << 8 | fourth

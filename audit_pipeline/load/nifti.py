@@ -11,7 +11,7 @@ import numpy as np
 from audit_pipeline.errors import CorruptFileError, NiftiHeaderError, SeriesChoiceError
 from audit_pipeline.geometry import spacing_of
 from audit_pipeline.load.guard import translated
-from audit_pipeline.load.inflate import Content, ends_early, opened
+from audit_pipeline.load.inflate import Content, counted, ends_early, opened
 from audit_pipeline.load.nifti_header import (
     FIRST_HEADER_BYTES,
     NiftiHeader,
@@ -102,13 +102,13 @@ def _volume_number(header: NiftiHeader, settings: LoadSettings) -> int:
             kind = _VECTOR_INTENTS.get(header.codes["intent_code"])
             hint = f", which its header calls parts of a {kind}" if kind else ""
             raise SeriesChoiceError(
-                f"the file holds {count} volumes (dimensions from the fourth on: {sizes}){hint}; set volume to the one "
-                f"to read, 0 to {count - 1}"
+                f"the file holds {counted(count)} volumes (dimensions from the fourth on: {sizes}){hint}; set volume "
+                f"to the one to read, 0 to {counted(count - 1)}"
             )
         return 0
     if not 0 <= settings.volume < count:
         raise SeriesChoiceError(
-            f"volume {settings.volume} does not exist; the file holds {count}, counted from 0. Set volume to "
+            f"volume {settings.volume} does not exist; the file holds {counted(count)}, counted from 0. Set volume to "
             "one of them"
         )
     return settings.volume

@@ -15,7 +15,7 @@ from nibabel.nifti2 import Nifti2Header
 
 from audit_pipeline.errors import LimitError, NiftiHeaderError, RescaleError
 from audit_pipeline.load.guard import translated
-from audit_pipeline.load.inflate import GZIP_MAGIC
+from audit_pipeline.load.inflate import GZIP_MAGIC, counted
 from audit_pipeline.load.nifti_placement import placement
 from audit_pipeline.load.notes import REPAIRED_HEADER, noted
 from audit_pipeline.load.settings import LoadSettings
@@ -229,8 +229,8 @@ def _check_limits(columns: int, rows: int, slices: int, settings: LoadSettings) 
     voxels, longest = columns * rows * slices, math.isqrt(settings.voxels)
     if voxels > settings.voxels:
         raise LimitError(
-            f"the header announces {voxels} voxels a volume, at most {settings.voxels} are read; raise the limit "
-            "voxels if that is true"
+            f"the header announces {counted(voxels)} voxels a volume, at most {settings.voxels} are read; raise the "
+            "limit voxels if that is true"
         )
     if columns * rows > settings.frame_pixels:
         raise LimitError(

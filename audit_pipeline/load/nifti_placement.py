@@ -29,6 +29,9 @@ _SAME_SIZE_SHARE = 0.01
 _SHEAR_NOTED_DEGREES = 0.1
 _FLAT = 1e-3
 """Volume of the parallelepiped of the axis directions below which they lie in a plane."""
+_SMALLEST_MM, _LARGEST_MM = 1e-5, 1e4
+"""Edges of a voxel from 10 nanometres to 10 metres; far outside, positions drown in the rounding of numbers."""
+_FARTHEST_MM = 1e7
 _QUATERNION_ROUNDING = 1e-5
 _HALF_TURN = 1e-7
 """Below this the first part of the quaternion is rounding and counts as 0, as the reference C library has it."""
@@ -73,7 +76,7 @@ def placement(raw: Any, shape: Sequence[int], settings: LoadSettings) -> Placeme
             f"the length unit of the header has code {unit}; 1 (metre), 2 (millimetre) and 3 (micrometre) are defined. "
             "Find out the true unit and write the file again"
         )
-    sizes = _sizes(raw)
+    sizes = _sizes(raw, _MM_PER_UNIT[unit])
     source, affine, findings = _chosen(raw, sizes, shape, settings)
     findings = [*_unit_findings(unit), *findings]
     if affine is None:
@@ -81,18 +84,31 @@ def placement(raw: Any, shape: Sequence[int], settings: LoadSettings) -> Placeme
         known = [size * _MM_PER_UNIT[unit] if axis < announced else None for axis, size in enumerate(sizes)]
         return Placement(affine=None, source=source, voxel_mm=tuple(known), findings=tuple(findings))
     affine = lps_to_ras(np.diag([_MM_PER_UNIT[unit]] * 3 + [1.0]) @ affine)
+    _refuse_absurd(affine, source)
     return Placement(affine=affine, source=source, voxel_mm=spacing_of(affine), findings=tuple(findings))
 
 
-def _sizes(raw: Any) -> list[float]:
-    """Return the voxel sizes along i, j, k in the unit of the file; 1 along axes that the file does not have."""
+def _refuse_absurd(affine: Matrix, source: str) -> None:
+    edges, distance = spacing_of(affine), float(np.abs(affine[:3, 3]).max())
+    is_sane = all(_SMALLEST_MM <= edge <= _LARGEST_MM for edge in edges)
+    if not is_sane or distance > _FARTHEST_MM:
+        listed = " x ".join(f"{edge:.3g}" for edge in edges)
+        raise NiftiHeaderError(
+            f"{source} makes voxels of {listed} mm, the first one {distance:.3g} mm from the origin; edges of "
+            f"{_SMALLEST_MM:g} to {_LARGEST_MM:g} mm and at most {_FARTHEST_MM:g} mm are possible. Convert the image "
+            "again from its source"
+        )
+
+
+def _sizes(raw: Any, mm: float) -> list[float]:
+    """Return the voxel sizes along i, j, k in the unit of the file, `mm` long; 1 along axes that it does not have."""
     announced = min(3, int(raw["dim"][0]))
     sizes = [float(one) for one in raw["pixdim"][1 : announced + 1]]
-    if not all(math.isfinite(size) and size > 0 for size in sizes):
+    if not all(_SMALLEST_MM <= size * mm <= _LARGEST_MM for size in sizes):
         listed = " x ".join(f"{size:g}" for size in sizes)
         raise NiftiHeaderError(
-            f"the voxel sizes (pixdim) are {listed}; each must be a number above zero. "
-            "Convert the image again from its source"
+            f"the voxel sizes (pixdim) are {listed}; each must be a number above zero, of {_SMALLEST_MM:g} to "
+            f"{_LARGEST_MM:g} mm. Convert the image again from its source"
         )
     return sizes + [1.0] * (3 - announced)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 from pydicom.encaps import generate_frames
 
 from audit_pipeline.errors import HeaderError, PixelDataError
@@ -19,6 +20,8 @@ from audit_pipeline.load.guard import translated
 from audit_pipeline.load.settings import LoadSettings
 
 _BLOCK = 2**20
+_ITEM_BYTES = 8
+"""Tag and length before each fragment (PS3.5, A.4)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,7 +112,29 @@ def _encapsulated(content: bytes, header: Header) -> Sequence[bytes]:
     buffer.seek(header.pixel_start)
     offsets = header.dataset.get("ExtendedOffsetTable"), header.dataset.get("ExtendedOffsetTableLengths")
     extended = offsets if all(offsets) else None
-    return list(generate_frames(buffer, number_of_frames=header.frames, extended_offsets=extended))
+    if extended:
+        _refuse_overlaps(*extended, len(content) - header.pixel_start)
+    frames, left = [], len(content) - header.pixel_start
+    for frame in generate_frames(buffer, number_of_frames=header.frames, extended_offsets=extended):
+        frames.append(frame)
+        left -= len(frame)
+        if left < 0:
+            raise PixelDataError("the frames are larger together than the file that holds them; export it again")
+    return frames
+
+
+def _refuse_overlaps(offsets: bytes, lengths: bytes, held: int) -> None:
+    """Refuse an extended offset table whose frames share bytes or leave the element (PS3.3, C.7.6.3.1.8)."""
+    starts, sizes = (np.frombuffer(table, dtype="<u8") for table in (offsets, lengths))
+    is_inside = starts.size == sizes.size and max(starts.max(), sizes.max()) <= held
+    if is_inside:
+        order = np.argsort(starts, kind="stable")
+        ends = starts[order] + sizes[order] + _ITEM_BYTES
+        is_inside = bool((ends[:-1] <= starts[order][1:]).all() and ends[-1] <= held)
+    if not is_inside:
+        raise PixelDataError(
+            "the extended offset table names frames that overlap or lie outside; export the file again"
+        )
 
 
 class PixelFiles:

@@ -27,7 +27,9 @@ class LoadSettings:
     frame_pixels : most pixels of one slice
     voxels : most voxels of one volume
     series_files : most files of one series
-    elements : most data elements of one DICOM header
+    elements : most data elements of one DICOM header, those inside of sequences and their items included; values of
+        eight bytes count too, and frames may have 512 more each
+    header_bytes : most bytes of a DICOM file that are read before its pixels
     inflate_ratio, inflate_free_bytes, inflate_bytes : decompressed data may be `inflate_ratio` times as large as the
         file, or `inflate_free_bytes` if that is more, and never more than `inflate_bytes`
     """
@@ -48,6 +50,7 @@ class LoadSettings:
     voxels: int = 2 * 10**9
     series_files: int = 20_000
     elements: int = 65_536
+    header_bytes: int = 64 * 2**20
     inflate_ratio: int = 200
     inflate_free_bytes: int = 64 * 2**20
     inflate_bytes: int = 2 * 2**30

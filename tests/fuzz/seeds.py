@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import bz2
+import gc
 import gzip
 import io
 import lzma
 import struct
 import tarfile
+import tempfile
+import warnings
 import zipfile
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import imagecodecs
 import nibabel
@@ -188,19 +192,22 @@ def _table() -> bytes:
 @cache
 def directory() -> bytes:
     """Return a DICOMDIR that lists two slices."""
-    import tempfile
-    from pathlib import Path
-
-    with tempfile.TemporaryDirectory() as folder:
-        files = FileSet()
-        for number in (1, 2):
-            data = slice_of_series(number, PatientID="P", StudyDate="20200101", StudyTime="120000", StudyID="1")
-            data.SeriesNumber = data.InstanceNumber = number
-            data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
-            whole = FileDataset(io.BytesIO(), data, file_meta=FileMetaDataset(data.file_meta), preamble=bytes(128))
-            files.add(whole)
-        files.write(folder)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        # a file set leaves its own temporary folder to the garbage collector, which complains
+        warnings.simplefilter("ignore")
+        _write_directory(folder)
+        gc.collect()
         return (Path(folder) / "DICOMDIR").read_bytes()
+
+
+def _write_directory(folder: str) -> None:
+    files = FileSet()
+    for number in (1, 2):
+        data = slice_of_series(number, PatientID="P", StudyDate="20200101", StudyTime="120000", StudyID="1")
+        data.SeriesNumber = data.InstanceNumber = number
+        data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
+        files.add(FileDataset(io.BytesIO(), data, file_meta=FileMetaDataset(data.file_meta), preamble=bytes(128)))
+    files.write(folder)
 
 
 @cache

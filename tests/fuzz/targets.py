@@ -66,13 +66,13 @@ def frames(data: bytes, folder: Path) -> str:
 def nifti(data: bytes, folder: Path) -> str:
     """Load one NIfTI file, which may be compressed; half of the time as the header of a pair."""
     choice = _choices(data)
-    if choice & 3 == 0:
+    if choice & 7 == 0:
         (_emptied(folder) / "a.hdr").write_bytes(data)
         (folder / "a.img").write_bytes(bytes(500))
     else:
         (_emptied(folder) / "a.nii").write_bytes(data)
     settings = LoadSettings(
-        volume=choice >> 2 & 1 or None,
+        volume=1 if choice >> 5 & 3 == 0 else None,
         prefer_affine="sform" if choice & 8 else None,
         part="magnitude" if choice & 16 else None,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import imagecodecs
 import numpy as np
 import pytest
@@ -57,3 +59,43 @@ def test_damaged_headers_have_no_size(stream):
 def test_fill_bytes_and_bare_markers_are_passed_over():
     stream = imagecodecs.jpeg8_encode(np.zeros((6, 10), np.uint8))
     assert frame_size(stream[:2] + b"\xff\x01\xff\xff" + stream[3:]).rows == 6
+
+
+def with_grid(*grid: int) -> bytes:
+    """Return a frame with other sizes: Xsiz, Ysiz, XOsiz, YOsiz, XTsiz, YTsiz, XTOsiz, YTOsiz."""
+    stream = bytearray(imagecodecs.jpeg2k_encode(GREY, codecformat="j2k", reversible=True))
+    struct.pack_into(">8I", stream, 8, *grid)
+    return bytes(stream)
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        (10, 6, 0, 0, 10, 6, 0, 0),
+        (13, 9, 3, 3, 4, 4, 0, 0),
+        (13, 9, 3, 3, 5, 5, 3, 3),
+        (65_545, 6, 65_535, 0, 1, 6, 65_535, 0),
+    ],
+)
+def test_tile_grids_that_cover_the_image_are_accepted(grid):
+    size = frame_size(with_grid(*grid))
+    assert (size.rows, size.columns) == (6, 10)
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        (10, 6, 0, 0, 0, 6, 0, 0),
+        (10, 6, 0, 0, 10, 0, 0, 0),
+        (10, 6, 0, 0, 10, 6, 1, 0),
+        (13, 9, 3, 3, 3, 9, 0, 0),
+        (10, 6, 10, 0, 10, 6, 10, 0),
+        (1000, 1000, 0, 0, 1, 1, 0, 0),
+        (65_536, 1, 0, 0, 1, 1, 0, 0),
+        (10, 6, 0, 0, 65_542, 255, 0xFF00_0000, 0),
+    ],
+    ids=["no width", "no height", "after the image", "before the image", "no image", "a million", "65,536", "far away"],
+)
+def test_tile_grids_that_decoders_stumble_over_are_refused(grid):
+    """OpenJPH 0.26.3 divides by a width of 0, and counts from a far first tile without end."""
+    assert frame_size(with_grid(*grid)) is None

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import struct
+import json
+import os
+import re
+import resource
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 from dicom_bench import Bench, save
+from hostile_files import CASES, series_of_one
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from audit_pipeline.errors import LimitError, LoadError
-from audit_pipeline.load import deliver, find_studies, study
+from audit_pipeline.load import LoadSettings, deliver, find_studies, study
 from audit_pipeline.load.encode_nifti import nifti_bytes
+from tests.fuzz.invariants import SECONDS, Violation, check_folder
 
 EDITS = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=6)
 RELAXED = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -53,19 +62,129 @@ def test_edited_nifti_files_are_answered(tmp_path, edits, zipped):
     answered(tmp_path)
 
 
-def test_sequences_nested_without_end_are_refused(tmp_path):
-    (path,) = save(tmp_path, Bench(count=1).slices())
-    content = path.read_bytes()
-    at = content.index(struct.pack("<HH", 0x0028, 0x0002))
-    opening = struct.pack("<HH2sHI", 0x0018, 0x9346, b"SQ", 0, 0xFFFFFFFF) + struct.pack(
-        "<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF
-    )
-    path.write_bytes(content[:at] + opening * 20_000 + content[at:])
+MEMORY_BYTES, GROWTH_BYTES = 3 * 2**30, 2**29
+"""What the process may take at all, and what it may take more than before."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a folder ended in a process of its own: as a word or by a defect; processor time; memory above the start."""
+
+    end: str
+    defect: str
+    seconds: float
+    grown_bytes: int
+
+
+class _TooLong(BaseException):
+    """Raised by the timer, so that no reader can take it for its own."""
+
+
+def apart(folder: Path, load_settings: LoadSettings, seconds: float = SECONDS) -> Answer:
+    """Load a folder in a fork of this process, with limits on its time and memory."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            told = json.dumps(_judged(folder, load_settings, seconds))
+        except BaseException as error:  # noqa: BLE001 - a fork must never go on as the test
+            told = json.dumps(["", repr(error), 0.0, 0])
+        os.write(writing, told.encode()[:4000])
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        told = pipe.read()
+    os.waitpid(child, 0)
+    return Answer(*(json.loads(told) if told else ("", "the process died", 0.0, 0)))
+
+
+def _judged(folder: Path, load_settings: LoadSettings, seconds: float) -> list[object]:
+    def too_long(*_):
+        raise _TooLong
+
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    Path("/proc/self/clear_refs").write_text("5")
+    before, started = peak_bytes(), time.process_time()
+    signal.signal(signal.SIGPROF, too_long)
+    signal.setitimer(signal.ITIMER_PROF, seconds + 0.5)
+    end, defect = "", ""
+    try:
+        end = check_folder(folder, load_settings, seconds=seconds)
+    except (Exception, _TooLong) as error:  # noqa: BLE001 - any of them is a defect
+        defect = f"{type(error).__name__}: {error}"[:500]
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    return [end, defect, time.process_time() - started, peak_bytes() - before]
+
+
+def peak_bytes() -> int:
+    found = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
+    return int(found[1]) * 1024 if found else 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is measured by /proc")
+@pytest.mark.parametrize("one", CASES, ids=[one.sentence for one in CASES])
+def test_hostile_files_end_as_they_must_in_time_and_memory(one, tmp_path):
+    folder = tmp_path / "QFOLDERQ"
+    folder.mkdir()
+    one.write(folder)
+    answer = apart(folder, LoadSettings(**one.settings), one.seconds)
+    assert not answer.defect
+    assert set(answer.end.split()) <= one.ends
+    assert answer.grown_bytes < GROWTH_BYTES
+
+
+def test_a_folder_of_1500_series_of_one_slice_is_delivered_whole(tmp_path):
+    series_of_one(1500, tmp_path)
     (source,) = find_studies([tmp_path])
-    assert isinstance(deliver(source).error, LimitError)
+    delivery = deliver(source)
+    assert len(delivery.study.images) == len(delivery.files) == 1500
 
 
-@pytest.mark.parametrize("start", [b"MZ", b"\x7fELF", b"#!", b"PK\x03\x04"])
+def test_the_judge_of_hostile_files_sees_what_is_wrong(tmp_path):
+    """A judge that accepts everything would make all of these tests pass."""
+    save(tmp_path / "named", Bench(count=1).slices())
+    (path,) = (tmp_path / "named").iterdir()
+    content = path.read_bytes()
+    path.write_bytes(content[:-10])
+    assert check_folder(tmp_path / "named") == "PixelDataError"
+    with pytest.raises(Violation, match="processor time"):
+        check_folder(tmp_path / "named", seconds=0.0)
+
+
+def nifti_with(**fields):
+    header = nibabel.Nifti2Header()
+    header.set_data_shape((2, 3, 4))
+    header.set_sform(np.eye(4), 1)
+    header["magic"], header["vox_offset"] = b"n+2\0\r\n\x1a\n", 544
+    for name, value in fields.items():
+        header[name] = value
+    return bytes(header.binaryblock) + bytes(4) + bytes(96)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"dim": [7] + [2**62] * 7}, "voxels a volume"),
+        ({"srow_y": [0, 1e20, 0, 0]}, "are possible"),
+        ({"srow_x": [1, 0, 0, 1e30]}, "are possible"),
+        ({"srow_x": [1e-30, 0, 0, 0]}, "are possible"),
+        ({"pixdim": [1, 1e-200, 1, 1, 1, 1, 1, 1]}, "voxel sizes"),
+        ({"pixdim": [1, 1e200, 1, 1, 1, 1, 1, 1]}, "voxel sizes"),
+    ],
+)
+def test_nifti_headers_of_absurd_size_are_refused(fields, reason, tmp_path):
+    (tmp_path / "a.nii").write_bytes(nifti_with(**fields))
+    check_folder(tmp_path)
+    assert reason in str(deliver(find_studies([tmp_path])[0]).error)
+
+
+def test_a_nifti_header_of_sound_size_is_delivered(tmp_path):
+    (tmp_path / "a.nii").write_bytes(nifti_with())
+    assert check_folder(tmp_path) == "delivered"
+
+
+@pytest.mark.parametrize("start", [b"MZ", b"\x7fELF", b"\xcf\xfa\xed\xfe", b"#!", b"PK\x03\x04"])
 def test_a_preamble_that_is_a_program_is_noted(start, tmp_path):
     (path,) = save(tmp_path, Bench(count=1).slices())
     path.write_bytes(start + path.read_bytes()[len(start) :])

@@ -9,7 +9,7 @@ import struct
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from audit_pipeline.errors import CorruptFileError, LimitError
@@ -87,6 +87,7 @@ def test_any_members_in_any_portions_give_the_same_bytes(members, padding, step,
 
 @settings(deadline=None, max_examples=300)
 @given(st.integers(0), st.integers(0, 7), st.booleans())
+@example(164_314_284_167, 4, False)
 def test_a_flipped_bit_never_changes_what_is_delivered(place, bit, is_stored):
     stored = bytearray(gzip.compress(RAW, compresslevel=0 if is_stored else 6, mtime=0))
     stored[place % len(stored)] ^= 1 << bit
@@ -95,9 +96,9 @@ def test_a_flipped_bit_never_changes_what_is_delivered(place, bit, is_stored):
         found = everything(content)
     except CorruptFileError:
         return
-    # a flip in the name, time or system of the header harms nothing; one in the magic makes it no gzip file
-    assert found == RAW or not content.is_zipped
-    assert place % len(stored) < 10
+    # a flip in the time or system of the header harms nothing, nor one that quotes an equal place; one in
+    # the magic makes it no gzip file
+    assert found == RAW or (not content.is_zipped and place % len(stored) < 2)
 
 
 @settings(deadline=None, max_examples=150)
