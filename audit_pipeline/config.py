@@ -108,7 +108,7 @@ class RunSection(Settings):
     precision: Literal["fp32"] = Field("fp32", description="Arithmetic of the network")
     batch_bytes: Literal["auto"] = Field("auto", description="Bytes of images held at once: one study at a time")
     workers: Literal["auto"] | int = Field(
-        "auto", description="Processes that decode compressed pixels; auto takes one a core"
+        "auto", description="Processes that decode compressed pixels; auto takes one more than cores"
     )
     seed: int = Field(0, ge=0, description="Seed of everything that draws random numbers")
     output: Path = Field(Path("reports/audit"), description="The run folder; started again on it, a run resumes")

@@ -165,10 +165,12 @@ def plus_plus_weights(activations: Tensor, first: Tensor, curvature: Tensor | No
     """
     sums = activations.flatten(2).sum(dim=2).reshape(activations.shape[0], 1, -1, *(1 for _ in activations.shape[2:]))
     positive = first.relu()
-    denominator = 2 + positive * (sums if curvature is None else sums * curvature)
+    denominator = positive * (sums if curvature is None else sums * curvature)
+    denominator += 2
     if bool((sums < 0).any()):
-        denominator = torch.where(denominator == 0, torch.inf, denominator)
-    return (positive / denominator).flatten(3).sum(dim=3)
+        denominator[denominator == 0] = torch.inf
+    positive /= denominator
+    return positive.flatten(3).sum(dim=3)
 
 
 def xgradcam(activations: Tensor, gradients: Tensor) -> Tensor:

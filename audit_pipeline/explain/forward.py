@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from audit_pipeline.errors import ExplainError, LayerError
 
-STACKED_ELEMENTS = 2**23
+STACKED_ELEMENTS = 2**22
 """Elements of the gradients that are held at once, so that memory does not grow with the classes."""
 
 

@@ -96,7 +96,8 @@ def _decoded(
         return replace(found, invalid=None), file.digest
 
     try:
-        decoded = _side_by_side(decode, len(plan.headers), settings.workers or _cores())
+        # one more than cores: while a worker decodes, the thread that feeds it waits
+        decoded = _side_by_side(decode, len(plan.headers), settings.workers or _cores() + 1)
     except PixelDataError as error:
         if len(plan.headers) == 1 or isinstance(error, CodecError):
             raise

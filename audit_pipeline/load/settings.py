@@ -21,7 +21,7 @@ class LoadSettings:
     suv : "body_weight" turns PET activity into the standardised uptake value or refuses; None leaves it
     part : which real part of complex voxels is taken; None refuses them
     selector_tags : keywords of header fields that only the choice among images may see, see `Image.selectors`
-    workers : processes that decode compressed pixels; None takes one a core
+    workers : processes that decode compressed pixels; None takes one more than there are cores
     archive_members, archive_bytes : most files, and most bytes unpacked, of one archive
     file_bytes : largest file
     frame_pixels : most pixels of one slice
