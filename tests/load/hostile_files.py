@@ -1,6 +1,6 @@
 """Files of the kinds that broke other readers, or that were made to break this one: each a function over a folder.
 
-`CASES` says how each must end; all of them within two seconds of processor time and half a gibibyte. Sources: the
+`CASES` says how each must end; all of them within `SECONDS` of processor time and half a gibibyte. Sources: the
 threats that peers met (path traversal, bombs, recursion, polyglots), and what fuzzing this loader found.
 """
 
@@ -30,6 +30,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from tests.fuzz.invariants import SECONDS
+
 NOBODY = "QZXQZX"
 """Stands for a name that may not appear in a message, see `tests.fuzz.invariants`."""
 DELIVERED = "delivered"
@@ -49,13 +51,13 @@ class Hostile:
     write: Callable[[Path], None]
     ends: frozenset[str]
     settings: dict[str, Any] = field(default_factory=dict)
-    seconds: float = 2.0
+    seconds: float = SECONDS
 
 
 CASES: list[Hostile] = []
 
 
-def hostile(sentence: str, ends: str, *, seconds: float = 2.0, **settings: Any):
+def hostile(sentence: str, ends: str, *, seconds: float = SECONDS, **settings: Any):
     """Register a function that writes a folder."""
 
     def register(write: Callable[[Path], None]) -> Callable[[Path], None]:
