@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from audit_pipeline.errors import ExplainError
+from audit_pipeline.explain.cam import UNIFORM_GRADIENT
 from audit_pipeline.proofs import Proof
 
 ProofKind = Literal["completeness", "closed form", "replay"]
@@ -45,9 +46,6 @@ BEND_SHARE = 1 / 8
 
 A curved head misses the sum by more than it bends there: 4 times for a square, 5.3 times for a cube. With an eighth, a
 faint curve cannot pass for a broken map."""
-
-UNIFORM_SHARE = 1e-5
-"""Largest spatial deviation of a gradient, relative to its largest value, that still counts as uniform."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,7 +151,7 @@ def closed_form(
     terms = activations[0, 0].numel() + activations.shape[1]
     tolerance = rounding(terms, unit_roundoff) * scale + (deviation * channels).sum(2)
     residual = (gradcam.double() - hirescam.double()).abs().flatten(2).amax(2)
-    is_owed = deviation.amax(2) <= UNIFORM_SHARE * largest
+    is_owed = deviation.amax(2) <= UNIFORM_GRADIENT * largest
     return _per_case(
         lambda n, t: _uniform(
             float(residual[n, t]), float(tolerance[n, t]), float(scale[n, t]), is_owed=bool(is_owed[n, t])

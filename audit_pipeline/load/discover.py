@@ -16,7 +16,7 @@ from audit_pipeline.load.dicom_header import Header
 from audit_pipeline.load.dicom_identity import read_identity
 from audit_pipeline.load.dicom_index import read_header
 from audit_pipeline.load.dicomdir import is_dicomdir, read_dicomdir
-from audit_pipeline.load.files import open_file
+from audit_pipeline.load.files import blocks_of
 from audit_pipeline.load.settings import LoadSettings
 from audit_pipeline.load.sniff import FileKind, is_clutter
 from audit_pipeline.load.tree import Tree, partner_of, place_of, tree_below
@@ -251,9 +251,8 @@ def digest_of(files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for file in files:
         try:
-            with open_file(file) as stream:
-                while block := stream.read(2**20):
-                    digest.update(block)
+            for block in blocks_of(file):
+                digest.update(block)
         except (OSError, LoadError):
             continue
     return digest.hexdigest()

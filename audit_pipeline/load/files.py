@@ -6,6 +6,7 @@ A file in an archive has the path of the archive with its own name below it, as 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from errno import ENAMETOOLONG, ENOTDIR
 from pathlib import Path
 from stat import S_ISREG
@@ -14,6 +15,7 @@ from typing import BinaryIO
 from audit_pipeline.errors import LoadError
 from audit_pipeline.load.archive import archive_around, member_size, open_member
 
+_BLOCK_BYTES = 2**20
 _MAYBE_INSIDE = (ENOTDIR, ENAMETOOLONG)
 """What the system answers to a path that goes on below a file."""
 
@@ -40,6 +42,13 @@ def read_bytes(path: Path) -> bytes:
     """Return the whole content of a file; raises as `open_file`."""
     with open_file(path) as stream:
         return stream.read()
+
+
+def blocks_of(path: Path) -> Iterator[bytes]:
+    """Yield the content of a file piece by piece; raises as `open_file`."""
+    with open_file(path) as stream:
+        while block := stream.read(_BLOCK_BYTES):
+            yield block
 
 
 def size_of(path: Path) -> int:

@@ -15,11 +15,10 @@ from pydicom.encaps import generate_frames
 from audit_pipeline.errors import HeaderError, PixelDataError
 from audit_pipeline.load.deflated import inflated
 from audit_pipeline.load.dicom_header import Header, frame_bytes
-from audit_pipeline.load.files import is_member, open_file, read_bytes
+from audit_pipeline.load.files import blocks_of, is_member, open_file, read_bytes
 from audit_pipeline.load.guard import translated
 from audit_pipeline.load.settings import LoadSettings
 
-_BLOCK = 2**20
 _ITEM_BYTES = 8
 """Tag and length before each fragment (PS3.5, A.4)."""
 
@@ -100,9 +99,8 @@ def _stays_in_file(header: Header) -> bool:
 
 def _digest(path: Path) -> str:
     digest = hashlib.sha256()
-    with open_file(path) as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
+    for block in blocks_of(path):
+        digest.update(block)
     return digest.hexdigest()
 
 
