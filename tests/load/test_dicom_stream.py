@@ -135,8 +135,10 @@ def test_noise_that_zlib_hands_out_slowly_is_inflated_in_linear_time():
     packer = zlib.compressobj(0, zlib.DEFLATED, -zlib.MAX_WBITS)
     content = head[:-2] + packer.compress(noise) + packer.flush()
     start = time.process_time()
+    zlib.decompress(content[len(head) - 2 :], -zlib.MAX_WBITS)
+    plain = time.process_time() - start
     assert inflated(content, SETTINGS).endswith(noise[-1000:])
-    assert time.process_time() - start < 1.0
+    assert time.process_time() - start < 40 * plain
 
 
 def offset_table(tmp_path, starts, lengths):
