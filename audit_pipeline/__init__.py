@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from audit_pipeline.execute.local import run_audit as run_audit
     from audit_pipeline.explain.engine import Maps as Maps
     from audit_pipeline.explain.engine import explain_batch as explain_batch
+    from audit_pipeline.findings import Finding as Finding
     from audit_pipeline.load import load_study as load_study
-    from audit_pipeline.records import Finding as Finding
     from audit_pipeline.records import Image as Image
     from audit_pipeline.records import Study as Study
 
@@ -24,7 +24,7 @@ _HOMES = {
     "Maps": "audit_pipeline.explain.engine",
     "explain_batch": "audit_pipeline.explain.engine",
     "load_study": "audit_pipeline.load",
-    "Finding": "audit_pipeline.records",
+    "Finding": "audit_pipeline.findings",
     "Image": "audit_pipeline.records",
     "Study": "audit_pipeline.records",
 }

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from audit_pipeline.explain.place import on_source
+from audit_pipeline.findings import Outcome
 from audit_pipeline.geometry import axis_codes
 from audit_pipeline.load.encode_nifti import nifti_bytes
-from audit_pipeline.records import Explanation, Image, Outcome, Prediction, Prepared
+from audit_pipeline.records import Explanation, Image, Prediction, Prepared
 from audit_pipeline.store.files import sha256
 from audit_pipeline.study_record import ExplanationFacts, ImageFacts, PredictionFacts, StudyRecord
 

@@ -9,31 +9,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from audit_pipeline.card import ModelCard
-from audit_pipeline.checks import body_mask, judge_each_map, run_checks, verdict
+from audit_pipeline.checks import judge_each_map, run_checks, verdict
 from audit_pipeline.config import AuditConfig
 from audit_pipeline.dossier import Dossier, explanation_facts, image_facts, map_files, prediction_facts
 from audit_pipeline.errors import AuditError
-from audit_pipeline.evidence import Evidence, Reference
+from audit_pipeline.evidence import Reference
+from audit_pipeline.examination import examined
 from audit_pipeline.explain.engine import Maps, explain_input
 from audit_pipeline.explain.place import place
 from audit_pipeline.explain.verification import judged
 from audit_pipeline.explain.views import panels
+from audit_pipeline.findings import Finding, Outcome
 from audit_pipeline.load import Delivery, StudySource, deliver
 from audit_pipeline.load.chosen import settings_from
 from audit_pipeline.models.classifier import Classifier
-from audit_pipeline.predict import choose_targets, forward, predict
+from audit_pipeline.predict import choose_targets, predict
 from audit_pipeline.prepare import prepare
-from audit_pipeline.records import (
-    Disposition,
-    Explanation,
-    Finding,
-    Image,
-    Outcome,
-    Panel,
-    Prediction,
-    Prepared,
-    Status,
-)
+from audit_pipeline.records import Disposition, Explanation, Image, Panel, Prediction, Prepared, Status
 from audit_pipeline.report import ReportContext, overlay_pictures, render_study
 from audit_pipeline.store.figures import figures_bytes
 from audit_pipeline.study_record import Failure, ModelFacts, StudyRecord
@@ -115,7 +107,16 @@ def _audit(delivery: Delivery, started: StudyRecord, progress: Progress, auditor
         shown = panels(image, explanations)
         files = map_files(explanations, image)
     with progress.of("check"):
-        evidence = _evidence(image, prepared, prediction, explanations, maps, auditor)
+        evidence = examined(
+            image,
+            prepared,
+            prediction,
+            explanations,
+            maps,
+            classifier=auditor.classifier,
+            intended=card.intended,
+            reference=auditor.reference,
+        )
         found = run_checks(evidence, config.checks, level=config.audit.level)
         judged = judge_each_map(evidence, config.checks, found, level=config.audit.level)
         findings = _in_code_order(delivery, image, found)
@@ -176,28 +177,6 @@ def explanations_of(maps: Maps, prepared: Prepared, image: Image, card: ModelCar
             )
             placed.append(judged(one, maps.verification, position))
     return tuple(placed)
-
-
-def _evidence(
-    image: Image,
-    prepared: Prepared,
-    prediction: Prediction,
-    explanations: tuple[Explanation, ...],
-    maps: Maps,
-    auditor: Auditor,
-) -> Evidence:
-    classifier = auditor.classifier
-    return Evidence(
-        image=image,
-        prepared=prepared,
-        prediction=prediction,
-        explanations=explanations,
-        intended=auditor.card.intended,
-        predict=lambda inputs: forward(classifier.network, classifier.device, inputs),
-        body=body_mask(prepared),
-        reference=auditor.reference,
-        head_is_pooled=bool(maps.gradient_is_uniform[0]),
-    )
 
 
 def _in_code_order(delivery: Delivery, image: Image, found: Sequence[Finding]) -> tuple[Finding, ...]:

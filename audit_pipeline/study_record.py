@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from audit_pipeline.findings import Finding, Outcome, Verdict
 from audit_pipeline.proofs import Proof
-from audit_pipeline.records import Finding, MapStatistics, Outcome, Scalar, StackFacts, Status, Verdict
+from audit_pipeline.records import MapStatistics, Scalar, StackFacts, Status
 
 SCHEMA = "audit-pipeline/study/1"
 

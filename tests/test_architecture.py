@@ -13,13 +13,13 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text()) for path in MODULES}
 
 FOUNDATION = {
-    "errors": 0, "strict": 0, "proofs": 0, "registry": 1, "records": 1, "geometry": 1, "selection": 1,
+    "errors": 0, "strict": 0, "proofs": 0, "findings": 0, "registry": 1, "records": 1, "geometry": 1, "selection": 1,
     "study_record": 2, "evidence": 2, "resampling": 2, "config": 2, "card": 3,
 }  # fmt: skip
 STAGES = {"load", "prepare", "models", "predict", "explain", "checks", "cohort", "report", "store"}
 ABOVE = {
-    "dossier": 5, "pipeline": 6, "execute": 7, "demo": 8, "inspection": 8, "listing": 8, "explaining": 9, "cli": 10,
-    "__main__": 11,
+    "dossier": 5, "examination": 5, "pipeline": 6, "execute": 7, "demo": 8, "inspection": 8, "listing": 8,
+    "explaining": 9, "bench": 9, "cli": 10, "__main__": 11,
 }  # fmt: skip
 STAGE_LEVEL = 4
 
@@ -29,7 +29,7 @@ EDGES = {
     "reportlab": {"report"},
     "pikepdf": {"report"},
     "cv2": {"report/overlay.py", "prepare.py"},
-    "torch": {"models", "prepare.py", "predict.py", "explain", "demo"},
+    "torch": {"models", "prepare.py", "predict.py", "explain", "demo", "bench"},
     "monai": {"models", "prepare.py", "predict.py", "explain", "demo"},
     "typer": {"cli.py"},
 }

@@ -9,7 +9,8 @@ import numpy as np
 from audit_pipeline.checks.declare import Result, check, not_evaluable
 from audit_pipeline.checks.wording import counted, shown
 from audit_pipeline.evidence import Evidence
-from audit_pipeline.records import Matrix, Outcome, Prediction, Task
+from audit_pipeline.findings import Outcome
+from audit_pipeline.records import Matrix, Prediction, Task
 
 ROUNDING = 1e-9
 """Differences below this are taken as equal, so that 0.55 lies within 0.05 of 0.5."""

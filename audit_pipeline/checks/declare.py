@@ -10,7 +10,7 @@ from functools import wraps
 from types import MappingProxyType
 
 from audit_pipeline.evidence import Evidence
-from audit_pipeline.records import FailureMode, Finding, Outcome
+from audit_pipeline.findings import FailureMode, Finding, Outcome
 from audit_pipeline.registry import Registry
 
 Setting = bool | int | float | str

@@ -7,7 +7,7 @@ from audit_pipeline.checks.glyphs import text_share
 from audit_pipeline.checks.masks import grey_of
 from audit_pipeline.checks.wording import counted, percent
 from audit_pipeline.evidence import Evidence
-from audit_pipeline.records import Outcome
+from audit_pipeline.findings import Outcome
 
 
 @check(

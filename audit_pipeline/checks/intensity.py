@@ -9,7 +9,8 @@ from audit_pipeline.checks.declare import Result, check, not_evaluable
 from audit_pipeline.checks.masks import border_and_centre, chest_regions, grey_of, sampled
 from audit_pipeline.checks.wording import counted, listed, percent, shown
 from audit_pipeline.evidence import Evidence
-from audit_pipeline.records import Floats, Image, Mask, Matrix, Outcome
+from audit_pipeline.findings import Outcome
+from audit_pipeline.records import Floats, Image, Mask, Matrix
 
 PROJECTION = frozenset({"CR", "DX", "DR", "RG", "MG", "PX", "IO", "RF", "XA"})
 """Modalities that project X-rays: air is dark and bone bright once MONOCHROME1 is handled."""

@@ -9,7 +9,8 @@ from audit_pipeline.checks.map_measures import pearson, spearman, top_overlap
 from audit_pipeline.checks.per_map import absence, top_explanations
 from audit_pipeline.checks.wording import sentence, shown
 from audit_pipeline.evidence import Evidence
-from audit_pipeline.records import Explanation, Outcome
+from audit_pipeline.findings import Outcome
+from audit_pipeline.records import Explanation
 
 PAIR = ("gradcam", "hirescam")
 

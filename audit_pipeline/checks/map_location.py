@@ -11,7 +11,8 @@ from audit_pipeline.checks.null_limits import limits_for
 from audit_pipeline.checks.per_map import judge_maps
 from audit_pipeline.checks.wording import percent, shown
 from audit_pipeline.evidence import Evidence
-from audit_pipeline.records import Explanation, Mask, Outcome
+from audit_pipeline.findings import Outcome
+from audit_pipeline.records import Explanation, Mask
 
 
 @check(

@@ -10,7 +10,8 @@ from audit_pipeline.checks.null_limits import limits_for
 from audit_pipeline.checks.per_map import BADNESS, judge_maps, label, peak, top_explanations
 from audit_pipeline.checks.wording import percent, shown
 from audit_pipeline.evidence import Evidence
-from audit_pipeline.records import Explanation, Outcome
+from audit_pipeline.findings import Outcome
+from audit_pipeline.records import Explanation
 
 _STILL_SHOWN = frozenset(("all negative", "saturated"))
 """Blank maps whose signed form still says something."""

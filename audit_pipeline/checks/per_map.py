@@ -10,7 +10,8 @@ import numpy as np
 from audit_pipeline.checks.declare import Result, not_evaluable
 from audit_pipeline.checks.wording import sentence
 from audit_pipeline.evidence import Evidence
-from audit_pipeline.records import Explanation, Outcome
+from audit_pipeline.findings import Outcome
+from audit_pipeline.records import Explanation
 
 BADNESS = (
     Outcome.NOT_EVALUABLE,

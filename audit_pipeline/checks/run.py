@@ -12,7 +12,7 @@ from audit_pipeline.checks.families import catalogue
 from audit_pipeline.checks.settings import is_disabled, validate_settings
 from audit_pipeline.config import ChecksSection, Level
 from audit_pipeline.evidence import Evidence
-from audit_pipeline.records import Finding, Outcome
+from audit_pipeline.findings import Finding, Outcome
 
 FORWARD_PASSES: Mapping[Level, int | None] = {"screen": 0, "standard": 64, "deep": None}
 """How many more forward passes a check may ask for at each level; None means any number."""

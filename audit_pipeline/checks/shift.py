@@ -10,7 +10,8 @@ from scipy.spatial.distance import cdist
 from audit_pipeline.checks.declare import Result, check, not_evaluable
 from audit_pipeline.checks.wording import counted, percent, shown
 from audit_pipeline.evidence import Evidence, Reference
-from audit_pipeline.records import Matrix, Outcome, Prediction, Task
+from audit_pipeline.findings import Outcome
+from audit_pipeline.records import Matrix, Prediction, Task
 
 MOMENTS = ("mean", "standard deviation", "minimum", "maximum")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from audit_pipeline.checks.families import catalogue
-from audit_pipeline.records import Finding, Outcome, Verdict
+from audit_pipeline.findings import Finding, Outcome, Verdict
 
 PREDICTION_FAMILIES = frozenset("ABC")
 EXPLANATION_FAMILIES = frozenset("D")

@@ -9,7 +9,8 @@ from typing import TypedDict
 
 from audit_pipeline.cohort.discrimination import discrimination
 from audit_pipeline.cohort.proportions import Proportion, proportion
-from audit_pipeline.records import Outcome, Status, Task
+from audit_pipeline.findings import Outcome
+from audit_pipeline.records import Status, Task
 from audit_pipeline.study_record import PredictionFacts, StudyRecord
 
 SERIOUSNESS = (

@@ -11,7 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from audit_pipeline.records import Outcome, Status
+from audit_pipeline.findings import Outcome
+from audit_pipeline.records import Status
 from audit_pipeline.store.run_folder import RunFolder
 from audit_pipeline.study_record import StudyRecord
 

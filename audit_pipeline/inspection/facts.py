@@ -11,6 +11,7 @@ import numpy as np
 
 from audit_pipeline.config import InputSection
 from audit_pipeline.errors import SeriesChoiceError
+from audit_pipeline.findings import Finding
 from audit_pipeline.geometry import axis_codes
 from audit_pipeline.inspection.wording import plain
 from audit_pipeline.load import Delivery, LoadSettings, StudySource, deliver, find_studies
@@ -18,7 +19,7 @@ from audit_pipeline.load.candidate import plane_of
 from audit_pipeline.load.chosen import candidates_of, settings_from
 from audit_pipeline.load.select import Candidate, choose, described, reasons, rules_in_words
 from audit_pipeline.load.separation import telling_fields
-from audit_pipeline.records import Disposition, Finding, Image, Study
+from audit_pipeline.records import Disposition, Image, Study
 from audit_pipeline.selection import SelectRules
 
 Facts = Mapping[str, Any]

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from audit_pipeline.errors import CodecError, IncompleteSeriesError, LoadError, PixelDataError, RescaleError
+from audit_pipeline.findings import Finding, Outcome
 from audit_pipeline.load.account import Account
 from audit_pipeline.load.dicom_geometry import Stack
 from audit_pipeline.load.dicom_plan import Plan
@@ -26,7 +27,7 @@ from audit_pipeline.load.notes import (
 from audit_pipeline.load.pixel_file import PixelFiles, encoded_frame
 from audit_pipeline.load.settings import LoadSettings
 from audit_pipeline.load.values import filled, value_findings
-from audit_pipeline.records import Finding, Floats, Image, Mask, Outcome, Scalar, sealed
+from audit_pipeline.records import Floats, Image, Mask, Scalar, sealed
 
 
 def image_of(plan: Plan, settings: LoadSettings, account: Account) -> Image:

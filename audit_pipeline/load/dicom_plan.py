@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from audit_pipeline.errors import LimitError, NoGeometryError
+from audit_pipeline.findings import Finding, Outcome
 from audit_pipeline.geometry import spacing_of
 from audit_pipeline.load.dicom_elements import text
 from audit_pipeline.load.dicom_geometry import (
@@ -30,7 +31,7 @@ from audit_pipeline.load.notes import (
     noted,
 )
 from audit_pipeline.load.settings import LoadSettings
-from audit_pipeline.records import Finding, Matrix, Outcome, Scalar
+from audit_pipeline.records import Matrix, Scalar
 
 TILT_NOTED_DEGREES = 0.5
 

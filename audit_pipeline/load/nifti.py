@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from audit_pipeline.errors import CorruptFileError, NiftiHeaderError, SeriesChoiceError
+from audit_pipeline.findings import Finding, Outcome
 from audit_pipeline.geometry import spacing_of
 from audit_pipeline.load.guard import translated
 from audit_pipeline.load.inflate import Content, counted, ends_early, opened
@@ -23,7 +24,7 @@ from audit_pipeline.load.nifti_values import Voxels, read_values
 from audit_pipeline.load.notes import REPAIRED_HEADER, noted
 from audit_pipeline.load.settings import LoadSettings
 from audit_pipeline.load.values import value_findings
-from audit_pipeline.records import Finding, Image, Matrix, Outcome, Scalar, sealed
+from audit_pipeline.records import Image, Matrix, Scalar, sealed
 
 SURPLUS_FLAGGED_BYTES = 1024
 """Padding of a file to a whole block is harmless; more hints at a header that announces too little."""

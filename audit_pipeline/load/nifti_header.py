@@ -14,12 +14,13 @@ from nibabel.nifti1 import Nifti1Header
 from nibabel.nifti2 import Nifti2Header
 
 from audit_pipeline.errors import LimitError, NiftiHeaderError, RescaleError
+from audit_pipeline.findings import Finding, Outcome
 from audit_pipeline.load.guard import translated
 from audit_pipeline.load.inflate import GZIP_MAGIC, counted
 from audit_pipeline.load.nifti_placement import placement
 from audit_pipeline.load.notes import REPAIRED_HEADER, noted
 from audit_pipeline.load.settings import LoadSettings
-from audit_pipeline.records import Finding, Matrix, Outcome
+from audit_pipeline.records import Matrix
 
 FIRST_HEADER_BYTES = 348
 _HEADERS = {348: (1, Nifti1Header), 540: (2, Nifti2Header)}

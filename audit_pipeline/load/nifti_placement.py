@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from audit_pipeline.errors import AffineConflictError, NiftiHeaderError
+from audit_pipeline.findings import Finding, Outcome
 from audit_pipeline.geometry import lps_to_ras, spacing_of, transform_points
 from audit_pipeline.load.notes import ASSUMED_POSITION_OR_UNIT, REPAIRED_HEADER, TILTED_STACK, noted
 from audit_pipeline.load.settings import LoadSettings
-from audit_pipeline.records import Finding, Matrix, Outcome
+from audit_pipeline.records import Matrix
 
 UNIT_NAMES = {0: "no unit", 1: "metre", 2: "millimetre", 3: "micrometre"}
 _MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit_pipeline.records import FailureMode, Finding, Outcome
+from audit_pipeline.findings import FailureMode, Finding, Outcome
 
 POLARITY_INVERTED = FailureMode(
     code="A25",

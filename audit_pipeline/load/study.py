@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from audit_pipeline.errors import LimitError, LoadError, NotAStudyError, SeriesChoiceError, SeveralStudiesError
+from audit_pipeline.findings import Finding, Outcome
 from audit_pipeline.load.account import Account
 from audit_pipeline.load.dicom_plan import Plan
 from audit_pipeline.load.dicom_study import decode_plans, plan_dicom
@@ -18,7 +19,7 @@ from audit_pipeline.load.nifti import read_nifti
 from audit_pipeline.load.notes import LEFT_OUT_IMAGES, noted
 from audit_pipeline.load.select import choose
 from audit_pipeline.load.settings import LoadSettings
-from audit_pipeline.records import Disposition, FileDisposition, Finding, Image, Outcome, Refusal, Study
+from audit_pipeline.records import Disposition, FileDisposition, Image, Refusal, Study
 from audit_pipeline.selection import SelectRules
 
 

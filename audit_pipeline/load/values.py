@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from audit_pipeline.findings import Finding, Outcome
 from audit_pipeline.load.notes import ANISOTROPIC_VOXELS, MASKED_VALUES, noted
-from audit_pipeline.records import Finding, Floats, Mask, Outcome
+from audit_pipeline.records import Floats, Mask
 
 MASKED_SHARE_FLAGGED = 0.6
 ANISOTROPY_NOTED = 3.0

@@ -8,7 +8,8 @@ from typing import Any
 from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, KeepTogether, PageBreak, Paragraph, Spacer
 
-from audit_pipeline.records import Outcome, Panel, Status
+from audit_pipeline.findings import Outcome
+from audit_pipeline.records import Panel, Status
 from audit_pipeline.report import (
     audit_text,
     evidence,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from audit_pipeline.records import FailureMode, Outcome
+from audit_pipeline.findings import FailureMode, Outcome
 from audit_pipeline.report import numbers, text, vocabulary
 
 COUNT_NAMES = {

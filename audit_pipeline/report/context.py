@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from audit_pipeline.config import ReportSection
-from audit_pipeline.records import FailureMode
+from audit_pipeline.findings import FailureMode
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from reportlab.lib.units import mm
 from reportlab.platypus import Flowable
 
-from audit_pipeline.records import Finding
+from audit_pipeline.findings import Finding
 from audit_pipeline.report import fonts, marks, style, text
 from audit_pipeline.report.document import Heading
 

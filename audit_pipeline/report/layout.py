@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, Paragraph
 
-from audit_pipeline.records import Outcome
+from audit_pipeline.findings import Outcome
 from audit_pipeline.report import marks, style
 
 UNLIMITED = 1e6

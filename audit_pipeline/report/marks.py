@@ -6,7 +6,7 @@ from typing import Any
 
 from reportlab.platypus import Flowable
 
-from audit_pipeline.records import Outcome
+from audit_pipeline.findings import Outcome
 from audit_pipeline.report import fonts, style, vocabulary
 
 

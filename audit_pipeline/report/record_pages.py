@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from reportlab.lib.units import mm
 from reportlab.platypus import CondPageBreak, Flowable, Paragraph
 
-from audit_pipeline.records import Finding
+from audit_pipeline.findings import Finding
 from audit_pipeline.report import fonts, input_facts, layout, marks, numbers, style, tables, text, vocabulary
 from audit_pipeline.report.context import ReportContext
 from audit_pipeline.report.document import Heading

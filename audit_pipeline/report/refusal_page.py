@@ -5,7 +5,8 @@ from __future__ import annotations
 from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, Paragraph, Spacer
 
-from audit_pipeline.records import Outcome, Status
+from audit_pipeline.findings import Outcome
+from audit_pipeline.records import Status
 from audit_pipeline.report import (
     fonts,
     input_facts,

@@ -10,7 +10,7 @@ from reportlab.lib.pagesizes import A4, LETTER
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 
-from audit_pipeline.records import Outcome
+from audit_pipeline.findings import Outcome
 from audit_pipeline.report import fonts
 
 PAPERS = {"a4": A4, "letter": LETTER}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, KeepInFrame, Paragraph, Spacer
 
-from audit_pipeline.records import Finding
+from audit_pipeline.findings import Finding
 from audit_pipeline.report import (
     captions,
     charts,

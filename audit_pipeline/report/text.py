@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 
-from audit_pipeline.records import Finding, Outcome, Panel, Status
+from audit_pipeline.findings import Finding, Outcome
+from audit_pipeline.records import Panel, Status
 from audit_pipeline.report import numbers, vocabulary
 from audit_pipeline.study_record import ExplanationFacts, PredictionFacts, StudyRecord
 

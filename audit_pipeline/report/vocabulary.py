@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from audit_pipeline.records import Outcome, Status
+from audit_pipeline.findings import Outcome
+from audit_pipeline.records import Status
 
 OUTCOME_WORDS = {
     Outcome.PASS: "pass",

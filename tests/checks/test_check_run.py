@@ -14,7 +14,8 @@ from audit_pipeline.checks.declare import Check, Result, finding_of
 from audit_pipeline.checks.run import run_each
 from audit_pipeline.config import ChecksSection
 from audit_pipeline.errors import ConfigError
-from audit_pipeline.records import FailureMode, Outcome, Task
+from audit_pipeline.findings import FailureMode, Outcome
+from audit_pipeline.records import Task
 
 MODE = FailureMode(
     code="Z01",

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit_pipeline.checks.confidence import entropy, low_margin, near_threshold, wrong_activation
-from audit_pipeline.records import Outcome, Task
+from audit_pipeline.findings import Outcome
+from audit_pipeline.records import Task
 
 
 def judged(check, *given, **settings):

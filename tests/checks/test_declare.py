@@ -6,7 +6,7 @@ import pytest
 
 from audit_pipeline.checks import catalogue
 from audit_pipeline.checks.declare import CHECKS, Result, check, finding_of
-from audit_pipeline.records import FailureMode, Outcome
+from audit_pipeline.findings import FailureMode, Outcome
 
 CODES = "A01 A04 A07 A15 A19 A21 B07 C01 C02 C08 D01 D02 D05 D09 D11 D19 D28"
 FACTS = {

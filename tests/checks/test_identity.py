@@ -10,7 +10,7 @@ from real_images import CT_SLICES, MR_SLICES, RADIOGRAPHS, real_image
 from scipy.ndimage import gaussian_filter
 
 from audit_pipeline.checks.identity import burned_in_text
-from audit_pipeline.records import Outcome
+from audit_pipeline.findings import Outcome
 
 
 def chest(shape=(512, 512), seed=0):

@@ -5,7 +5,7 @@ from evidence_factories import make_evidence, make_image
 
 from audit_pipeline.checks.intended import age_years, wrong_input
 from audit_pipeline.evidence import IntendedUse
-from audit_pipeline.records import Outcome
+from audit_pipeline.findings import Outcome
 
 HEADER = {"BodyPartExamined": "Chest", "ViewPosition": "PA", "PatientAge": "045Y"}
 

@@ -6,7 +6,7 @@ from evidence_factories import disc, gradient, make_evidence, make_image
 from real_images import CT_SLICES, MR_SLICES, RADIOGRAPHS, real_image
 
 from audit_pipeline.checks.intensity import blank_image, inverted_polarity
-from audit_pipeline.records import Outcome
+from audit_pipeline.findings import Outcome
 
 
 def polarity(image, **settings):

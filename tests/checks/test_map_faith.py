@@ -8,8 +8,8 @@ import scipy.stats
 from evidence_factories import focal, make_evidence, make_explanation
 
 from audit_pipeline.checks.map_faith import broken_identity, method_disagreement
+from audit_pipeline.findings import Outcome
 from audit_pipeline.proofs import Proof
-from audit_pipeline.records import Outcome
 
 
 def pair(one, other, **changes):

@@ -5,7 +5,7 @@ import pytest
 from evidence_factories import disc, focal, make_evidence, make_explanation
 
 from audit_pipeline.checks.map_location import on_border, outside_body, widened
-from audit_pipeline.records import Outcome
+from audit_pipeline.findings import Outcome
 
 
 @pytest.mark.parametrize("grid", [(7, 7), (14, 14), (8, 8, 8)])

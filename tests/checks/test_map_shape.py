@@ -7,7 +7,7 @@ import pytest
 from evidence_factories import focal, make_evidence, make_explanation
 
 from audit_pipeline.checks.map_shape import diffuse_map, empty_map, one_slice
-from audit_pipeline.records import Outcome
+from audit_pipeline.findings import Outcome
 
 
 @pytest.mark.parametrize("grid", [(7, 7), (4, 4, 4)])

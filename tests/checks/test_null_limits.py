@@ -15,7 +15,7 @@ from audit_pipeline.checks.map_measures import (
 )
 from audit_pipeline.checks.map_shape import diffuse_map, one_slice
 from audit_pipeline.checks.null_limits import NULL_TABLE, limits_for
-from audit_pipeline.records import Outcome
+from audit_pipeline.findings import Outcome
 
 GRIDS = [
     ((7, 7), (112, 112), 600),

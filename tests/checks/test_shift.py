@@ -8,7 +8,8 @@ from evidence_factories import make_evidence, make_explanation, make_prediction,
 
 from audit_pipeline.checks.shift import confidence_of, confident_outlier
 from audit_pipeline.evidence import Reference
-from audit_pipeline.records import Outcome, Task, sealed
+from audit_pipeline.findings import Outcome
+from audit_pipeline.records import Task, sealed
 
 
 def reference(studies=200, channels=8, seed=0):

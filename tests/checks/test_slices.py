@@ -5,7 +5,8 @@ import pytest
 from evidence_factories import gradient, make_evidence, make_image
 
 from audit_pipeline.checks.slices import slice_gaps, unknown_affine
-from audit_pipeline.records import Outcome, StackFacts
+from audit_pipeline.findings import Outcome
+from audit_pipeline.records import StackFacts
 
 
 def volume(**changes):

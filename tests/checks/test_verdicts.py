@@ -6,7 +6,7 @@ import pytest
 
 from audit_pipeline.checks import catalogue, verdict
 from audit_pipeline.checks.verdicts import ORDER
-from audit_pipeline.records import Finding, Outcome
+from audit_pipeline.findings import Finding, Outcome
 
 CRITICAL, ERROR, FLAG, NOTE, PASS, NOT_EVALUABLE = ORDER
 

@@ -8,7 +8,8 @@ import pytest
 
 from audit_pipeline.cohort import summarise, worst_first
 from audit_pipeline.cohort.summary import true_classes
-from audit_pipeline.records import Finding, Outcome, Status, Task, Verdict
+from audit_pipeline.findings import Finding, Outcome, Verdict
+from audit_pipeline.records import Status, Task
 from audit_pipeline.study_record import Failure, ModelFacts, PredictionFacts, StudyRecord
 
 MODEL = ModelFacts(

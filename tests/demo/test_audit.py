@@ -9,9 +9,10 @@ from pypdf import PdfReader
 
 from audit_pipeline.demo.audit import SITE_KEY
 from audit_pipeline.demo.cohort import CLEAN_CT, CLEAN_DX
+from audit_pipeline.findings import Outcome
 from audit_pipeline.load import read_labels
 from audit_pipeline.load.encode_dicom import uid
-from audit_pipeline.records import Outcome, Status
+from audit_pipeline.records import Status
 from audit_pipeline.store.ledger import verify
 from audit_pipeline.store.pseudonym import study_key
 from audit_pipeline.store.run_folder import RunFolder

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from audit_pipeline.demo.sample import chosen, main
-from audit_pipeline.records import Outcome, Status, Verdict
+from audit_pipeline.findings import Outcome, Verdict
+from audit_pipeline.records import Status
 from audit_pipeline.store.run_folder import RunFolder
 from audit_pipeline.study_record import Failure, ModelFacts, PredictionFacts, StudyRecord
 

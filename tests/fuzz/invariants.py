@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from audit_pipeline.errors import LoadError
+from audit_pipeline.findings import Finding
 from audit_pipeline.load import Delivery, LoadSettings, StudySource, deliver, find_studies
-from audit_pipeline.records import Finding, Image
+from audit_pipeline.records import Image
 
 CANARY = "QZXQZX"
 """Stands in the identifying fields of all seeds; the mutators put it into others. It may appear in no message."""

@@ -21,8 +21,9 @@ from dicom_bench import SLOPE, Bench, excess, save
 from pydicom import config as pydicom_config
 
 from audit_pipeline.errors import LoadError, SeriesChoiceError
+from audit_pipeline.findings import Finding, Outcome
 from audit_pipeline.load import Delivery, LoadSettings, StudySource, choose_image, deliver, find_studies, load_study
-from audit_pipeline.records import Finding, Image, Outcome, Study
+from audit_pipeline.records import Image, Study
 
 THEMES = (
     "series",

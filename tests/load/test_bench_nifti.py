@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from nifti_cases import CASES, Case, largest_error
 
+from audit_pipeline.findings import Finding, Outcome
 from audit_pipeline.load import LoadSettings, deliver, find_studies
-from audit_pipeline.records import Disposition, Finding, Image, Outcome
+from audit_pipeline.records import Disposition, Image
 
 TOLERANCE = 1e-2
 """Far below 1, the difference between neighbours, and above the rounding of 32 bit headers."""

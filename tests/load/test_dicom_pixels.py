@@ -30,9 +30,9 @@ from pydicom.uid import (
 )
 
 from audit_pipeline.errors import CodecError, ColourError, HeaderError, LimitError, PixelDataError, RescaleError
+from audit_pipeline.findings import Outcome
 from audit_pipeline.load import LoadSettings, deliver, find_studies, load_study
 from audit_pipeline.load.dicom_metadata import printable
-from audit_pipeline.records import Outcome
 
 RAMP = np.arange(8 * 16, dtype=np.uint16).reshape(8, 16)
 

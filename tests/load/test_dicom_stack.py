@@ -24,9 +24,10 @@ from audit_pipeline.errors import (
     SopConflictError,
     VariableSpacingError,
 )
+from audit_pipeline.findings import Outcome
 from audit_pipeline.geometry import axis_codes
 from audit_pipeline.load import LoadSettings, deliver, find_studies, load_study
-from audit_pipeline.records import Disposition, Outcome
+from audit_pipeline.records import Disposition
 
 ROUNDING = SLOPE / 2 + 1e-3
 SIN, COS = np.sin(np.radians(25)), np.cos(np.radians(25))

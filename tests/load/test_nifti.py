@@ -22,10 +22,10 @@ from audit_pipeline.errors import (
     RescaleError,
     SeriesChoiceError,
 )
+from audit_pipeline.findings import Outcome
 from audit_pipeline.geometry import lps_to_ras, transform_points
 from audit_pipeline.load import LoadSettings, deliver, find_studies, load_study
 from audit_pipeline.load.encode_nifti import nifti_bytes
-from audit_pipeline.records import Outcome
 
 AFFINE = np.array([[2.0, 0.1, 0.0, -10.0], [-0.1, 1.5, 0.2, 20.0], [0.0, -0.2, 3.0, 5.0], [0.0, 0.0, 0.0, 1.0]])
 RIGID = np.array([[0.0, -2.0, 0.0, 10.0], [1.5, 0.0, 0.0, -20.0], [0.0, 0.0, 3.0, 5.0], [0.0, 0.0, 0.0, 1.0]])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from audit_pipeline.findings import Outcome
 from audit_pipeline.load import NOTES
 from audit_pipeline.load.notes import noted
-from audit_pipeline.records import Outcome
 
 
 def test_the_notes_are_a25_to_a35_each_complete():

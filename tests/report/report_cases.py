@@ -8,17 +8,8 @@ import cv2
 import numpy as np
 
 from audit_pipeline.config import ReportSection
-from audit_pipeline.records import (
-    FailureMode,
-    Finding,
-    MapStatistics,
-    Outcome,
-    Panel,
-    StackFacts,
-    Status,
-    Verdict,
-    sealed,
-)  # fmt: skip
+from audit_pipeline.findings import FailureMode, Finding, Outcome, Verdict
+from audit_pipeline.records import MapStatistics, Panel, StackFacts, Status, sealed
 from audit_pipeline.report import ReportContext
 from audit_pipeline.study_record import (
     ExplanationFacts,

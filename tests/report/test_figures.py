@@ -10,7 +10,7 @@ from PIL import Image
 from report_cases import context, radiograph_case, radiograph_panel
 from reportlab.pdfgen.canvas import Canvas
 
-from audit_pipeline.records import Outcome
+from audit_pipeline.findings import Outcome
 from audit_pipeline.report import evidence, figures, fonts
 
 LOOK = figures.Look(window=(0.0, 100.0), unit="HU", colour_map="inferno", opacity=0.55)

@@ -9,7 +9,7 @@ import numpy as np
 import report_cases
 from PIL import Image
 
-from audit_pipeline.records import Outcome
+from audit_pipeline.findings import Outcome
 from audit_pipeline.report.pictures import GAP_PIXELS, overlay_pictures
 
 

@@ -13,7 +13,8 @@ from pdf_reading import fonts, page_count, pixels, placed_words, words
 from report_cases import context, explanation, finding, many_classes_case, radiograph_case, refused_record, volume_case
 
 from audit_pipeline.config import ReportSection
-from audit_pipeline.records import Outcome, Status, Verdict
+from audit_pipeline.findings import Outcome, Verdict
+from audit_pipeline.records import Status
 from audit_pipeline.report import numbers, render_study
 
 

@@ -6,7 +6,8 @@ import pytest
 import report_cases
 from report_cases import VOLUME_FINDINGS, explanation, finding, radiograph_case, refused_record
 
-from audit_pipeline.records import Outcome, Status
+from audit_pipeline.findings import Outcome
+from audit_pipeline.records import Status
 from audit_pipeline.report import audit_text, input_facts, text, vocabulary
 from audit_pipeline.study_record import PredictionFacts
 

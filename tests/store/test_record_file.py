@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from audit_pipeline.errors import StoreError
-from audit_pipeline.records import Finding, MapStatistics, Outcome, StackFacts, Status, Verdict
+from audit_pipeline.findings import Finding, Outcome, Verdict
+from audit_pipeline.records import MapStatistics, StackFacts, Status
 from audit_pipeline.store.record_file import read_record, record_bytes
 from audit_pipeline.study_record import (
     ExplanationFacts,
