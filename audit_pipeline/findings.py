@@ -22,8 +22,13 @@ class FailureMode:
     """The metadata of one failure mode: the only place where its name, sentence and severity stand.
 
     severity : (S, O, D), each 1 to 5 with 5 worst: consequence, expected occurrence, invisibility without this tool
-    cost : forward passes the detector needs beyond those already made
+    level : the lowest level at which the check runs: ``screen``, ``standard`` or ``deep``
+    direction : on which side of the limit the fault lies, ``above`` or ``below``; "" for a rule, which has no
+    distribution over clean studies and is never calibrated
+    variants : names of the changed inputs whose predictions the detector reads
+    cost : forward passes of the detector's own, beyond those of the variants
     provenance : where the default limit comes from, see `Finding`
+    version : of the detector; raised when the same input may give another value
     """
 
     code: str
@@ -35,7 +40,11 @@ class FailureMode:
     provenance: str
     reference: str
     advice: str
+    level: str = "screen"
+    direction: str = ""
+    variants: tuple[str, ...] = ()
     cost: int = 0
+    version: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +54,10 @@ class Finding:
     `value` and `limit` are in `unit`; a value that cannot be computed is None and the message says why. `slices` are
     indices along axis 0 of the source. `provenance` says where the limit comes from: ``std`` (a standard or physics),
     ``lit`` (published), ``sim`` (simulated null), ``dom`` (engineering judgement), ``cal`` (calibrated here).
+
+    direction : on which side of `limit` the fault lies, ``above`` or ``below``; "" where there is no such side
+    p_value : conformal, against the clean reference studies; None where `calibrated` is False
+    version : of the detector; inputs : SHA-256 of everything the detector read, and of its settings
     """
 
     code: str
@@ -59,6 +72,11 @@ class Finding:
     advice: str = ""
     title: str = ""
     slices: tuple[int, ...] = ()
+    direction: str = ""
+    p_value: float | None = None
+    calibrated: bool = False
+    version: int = 1
+    inputs: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

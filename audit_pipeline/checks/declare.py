@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from functools import wraps
 from types import MappingProxyType
 
-from audit_pipeline.evidence import Evidence
+from audit_pipeline.evidence import Evidence, Unanswered
 from audit_pipeline.findings import FailureMode, Finding, Outcome
 from audit_pipeline.registry import Registry
 
 Setting = bool | int | float | str
 PROVENANCES = frozenset({"std", "lit", "sim", "dom", "cal"})
+LEVELS = ("screen", "standard", "deep")
+"""From the cheapest to the dearest; a check runs at its own level and at every dearer one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Result:
     value, limit : in `unit`; None when they cannot be computed, and then the message says why
     slices : indices along axis 0 of the source image
     provenance : where the limit comes from when it is not the default one, for example ``cal``
+    p_value : conformal, of a detector that compares with the reference studies itself
     """
 
     outcome: Outcome
@@ -34,6 +37,7 @@ class Result:
     unit: str = ""
     slices: tuple[int, ...] = ()
     provenance: str = ""
+    p_value: float | None = None
 
 
 def not_evaluable(reason: str) -> Result:
@@ -72,19 +76,27 @@ def check(  # noqa: PLR0913 - one argument for each fact of the catalogue
     provenance: str,
     reference: str,
     advice: str,
+    level: str = "screen",
+    direction: str = "",
+    variants: tuple[str, ...] = (),
     cost: int = 0,
+    version: int = 1,
 ) -> Callable[[Detector], Callable[..., Finding]]:
     """Return a decorator that registers a detector as the check `code` under the name of the function.
 
     The decorated function takes the same arguments and returns a `Finding`: the detector's `Result` with the
-    metadata given here. Numbers that are not finite leave the finding as None.
+    metadata given here; a detector that raises `evidence.Unanswered` ends as ``not_evaluable``. Numbers that are not
+    finite leave the finding as None.
+
+    A detector of provenance ``cal`` with a direction has no limit of its own: it returns ``pass`` with its value, and
+    `decide` compares that with what it measured on the clean reference studies, or ends it as ``not_evaluable`` where
+    there are none. A detector that compares with the reference itself returns its outcome and a p-value.
 
     Parameters
     ----------
     code : catalogue code, for example ``D05``; codes are never reused
-    severity : (S, O, D), each 1 to 5, see `records.FailureMode`
-    provenance : one of ``std``, ``lit``, ``sim``, ``dom``, ``cal``, see `records.Finding`
-    cost : forward passes needed beyond those already made
+    provenance : one of ``std``, ``lit``, ``sim``, ``dom``, ``cal``, see `findings.Finding`
+    severity, level, direction, variants, cost, version : see `findings.FailureMode`
     """
 
     def decorate(detector: Detector) -> Callable[..., Finding]:
@@ -98,12 +110,19 @@ def check(  # noqa: PLR0913 - one argument for each fact of the catalogue
             provenance=provenance,
             reference=reference,
             advice=advice,
+            level=level,
+            direction=direction,
+            variants=variants,
             cost=cost,
+            version=version,
         )
 
         @wraps(detector)
         def function(evidence: Evidence, **settings: Setting) -> Finding:
-            return finding_of(mode, detector(evidence, **settings))
+            try:
+                return finding_of(mode, detector(evidence, **settings))
+            except Unanswered as missing:
+                return finding_of(mode, not_evaluable(str(missing)))
 
         _refuse_bad_metadata(mode)
         CHECKS.add(mode.name, Check(mode=mode, function=function, defaults=_defaults(detector)))
@@ -127,6 +146,10 @@ def finding_of(mode: FailureMode, result: Result) -> Finding:
         advice=mode.advice,
         title=mode.title,
         slices=result.slices,
+        direction=mode.direction,
+        p_value=_finite(result.p_value),
+        calibrated=result.p_value is not None,
+        version=mode.version,
     )
 
 
@@ -145,3 +168,5 @@ def _refuse_bad_metadata(mode: FailureMode) -> None:
         raise ValueError(f"check code {mode.code} is registered twice")
     if mode.provenance not in PROVENANCES or not all(1 <= grade <= 5 for grade in mode.severity):
         raise ValueError(f"check {mode.code} has an impossible provenance or severity")
+    if mode.level not in LEVELS or mode.direction not in {"", "above", "below"}:
+        raise ValueError(f"check {mode.code} has an impossible level or direction")

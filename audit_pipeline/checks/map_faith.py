@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from audit_pipeline.agreement import pearson, spearman, top_overlap
 from audit_pipeline.checks.declare import Result, check, not_evaluable
-from audit_pipeline.checks.map_measures import pearson, spearman, top_overlap
 from audit_pipeline.checks.per_map import absence, top_explanations
 from audit_pipeline.checks.wording import sentence, shown
 from audit_pipeline.evidence import Evidence

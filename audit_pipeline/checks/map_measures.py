@@ -1,4 +1,4 @@
-"""Measures of one map or of two: mass, enrichment, entropy, shift null, rank correlation, overlap.
+"""Measures of one map: mass, enrichment, entropy, shift null, profile. How alike two are stands in `agreement`.
 
 Notation: G is the raw signed map on the layer's grid, ``C = max(G, 0)`` its positive part, M is C on the prepared
 grid, and ``m = M / sum(M)``. M is made without any min-max normalisation, which would give an empty map full colour.
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import rankdata
 
 from audit_pipeline.records import Explanation, Floats, Mask, Matrix
 
@@ -107,37 +106,6 @@ def toroidal_shares(masses: Matrix, region: Mask, shifts: int, seed: int = 0) ->
     axes = tuple(range(masses.ndim))
     offsets = random.integers(0, masses.shape, size=(shifts, masses.ndim))
     return np.asarray([masses[np.roll(region, tuple(offset), axes)].sum() for offset in offsets], dtype=np.float64)
-
-
-def spearman(one: Matrix | Floats, other: Matrix | Floats) -> float | None:
-    """Return Spearman's rank correlation with mid-ranks for ties; None when one map is constant."""
-    return pearson(rankdata(one.ravel()), rankdata(other.ravel()))
-
-
-def pearson(one: Matrix | Floats, other: Matrix | Floats) -> float | None:
-    """Return Pearson's correlation; None when one map is constant."""
-    first = one.ravel().astype(np.float64) - one.mean(dtype=np.float64)
-    second = other.ravel().astype(np.float64) - other.mean(dtype=np.float64)
-    scales = np.abs(first).max(), np.abs(second).max()
-    if min(scales) == 0:
-        return None
-    first, second = first / scales[0], second / scales[1]
-    return float(np.clip(first @ second / np.sqrt((first @ first) * (second @ second)), -1, 1))
-
-
-def top_overlap(one: Matrix | Floats, other: Matrix | Floats, top: float = 0.10) -> float:
-    """Return the intersection over union of the strongest `top` share of the voxels of two maps.
-
-    Voxels tied with the last one chosen belong to the set, so the choice does not depend on the order of voxels.
-    """
-    first, second = _strongest(one, top), _strongest(other, top)
-    return float((first & second).sum() / (first | second).sum())
-
-
-def _strongest(values: Matrix | Floats, top: float) -> Mask:
-    count = max(1, round(top * values.size))
-    limit = np.partition(values.ravel(), values.size - count)[values.size - count]
-    return np.asarray(values >= limit)
 
 
 def profile(masses: Matrix, axis: int) -> Matrix:

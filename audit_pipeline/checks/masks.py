@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 from scipy.ndimage import binary_fill_holes, generate_binary_structure, label
 
+from audit_pipeline.checks.map_measures import border_band
 from audit_pipeline.records import Floats, Image, Mask, Matrix, Prepared
 
 BINS = 256
@@ -19,6 +21,41 @@ FLATNESS = 0.20
 
 LEAST_BODY, LEAST_AIR = 0.02, 0.005
 """A body fills at least this share of the input, and air at least this one; else neither is believed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Masks:
+    """Regions of the model input, (*S) bool each; see `evidence.Evidence`."""
+
+    body: Mask | None
+    padding: Mask
+    border: Mask
+    text: Mask
+
+
+def masks_of(image: Image, prepared: Prepared) -> Masks:
+    """Return the patient, the padding, the border band and the letters, each on the prepared grid."""
+    padding = ~prepared.inside | invalid_on_input(image, prepared)
+    text = np.zeros_like(padding)
+    border = border_band(prepared.inside.shape)
+    for mask in (padding, text, border):
+        mask.setflags(write=False)
+    return Masks(body=body_mask(prepared), padding=padding, border=border, text=text)
+
+
+def invalid_on_input(image: Image, prepared: Prepared) -> Mask:
+    """Return where the source voxel nearest to a voxel of the model input is marked as invalid, (*S)."""
+    shape = prepared.inside.shape
+    if image.invalid is None or not image.invalid.any():
+        return np.zeros(shape, dtype=np.bool_)
+    places = np.indices(shape).reshape(len(shape), -1)
+    source = prepared.to_source[:-1, :-1] @ places + prepared.to_source[:-1, -1:]
+    nearest = np.rint(source).astype(int)
+    limits = np.asarray(image.shape)[:, None]
+    inside = ((nearest >= 0) & (nearest < limits)).all(axis=0)
+    found = np.zeros(places.shape[1], dtype=np.bool_)
+    found[inside] = image.invalid[tuple(nearest[:, inside])]
+    return found.reshape(shape)
 
 
 def body_mask(prepared: Prepared) -> Mask | None:

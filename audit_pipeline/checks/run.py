@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 
-from audit_pipeline.checks.declare import Check, Result, finding_of, not_evaluable
+from audit_pipeline.checks.decide import decide
+from audit_pipeline.checks.declare import LEVELS, Check, Result, finding_of, not_evaluable
 from audit_pipeline.checks.families import catalogue
+from audit_pipeline.checks.reading import Digests, Reading
 from audit_pipeline.checks.settings import is_disabled, validate_settings
+from audit_pipeline.checks.variants import VARIANTS, asked
 from audit_pipeline.config import ChecksSection, Level
 from audit_pipeline.evidence import Evidence
 from audit_pipeline.findings import Finding, Outcome
 
-FORWARD_PASSES: Mapping[Level, int | None] = {"screen": 0, "standard": 64, "deep": None}
-"""How many more forward passes a check may ask for at each level; None means any number."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What a study will be asked at a level, before any study is read.
+
+    checks : those that run; variants : name -> changed inputs at most; cost : forward passes in all, at most, the one
+    of the prediction included
+    """
+
+    checks: tuple[Check, ...]
+    variants: Mapping[str, int]
+    cost: int
 
 
-def run_checks(evidence: Evidence, settings: ChecksSection, *, level: Level = "standard") -> tuple[Finding, ...]:
-    """Return one finding for every check that is not disabled, in the order of the codes.
-
-    A check that crashes ends as ``error`` and the others still run; one that needs more forward passes than `level`
-    allows ends as ``not_evaluable``. Disabled checks have no finding.
+def planned(settings: ChecksSection, level: Level) -> Plan:
+    """Return what runs at `level` and what it costs.
 
     Raises
     ------
@@ -30,8 +41,39 @@ def run_checks(evidence: Evidence, settings: ChecksSection, *, level: Level = "s
         The settings name an unknown check or keyword, or a value has the wrong type.
     """
     validate_settings(settings)
-    chosen = [entry for entry in catalogue().values() if not is_disabled(entry, settings)]
-    return run_each(chosen, evidence, settings, level)
+    chosen = tuple(one for one in _chosen(settings) if _is_within(one, level))
+    names = sorted({name for one in chosen for name in one.mode.variants})
+    counts = {name: VARIANTS[name].count for name in names}
+    return Plan(checks=chosen, variants=counts, cost=1 + sum(counts.values()) + sum(one.mode.cost for one in chosen))
+
+
+def ask(evidence: Evidence, settings: ChecksSection, *, level: Level = "standard") -> Evidence:
+    """Return the evidence with the answers to every variant that the checks of the level need, asked in common batches.
+
+    Raises
+    ------
+    ConfigError
+        The settings name an unknown check or keyword, or a value has the wrong type.
+    """
+    return asked(evidence, planned(settings, level).variants)
+
+
+def run_checks(evidence: Evidence, settings: ChecksSection, *, level: Level = "standard") -> tuple[Finding, ...]:
+    """Return one finding for every check that is not disabled, in the order of the codes.
+
+    What `ask` did not ask before is asked first. A check that crashes ends as
+    ``error`` and the others still run; one of a dearer level ends as ``not_evaluable``. Disabled checks have no
+    finding. At the end `decide` weighs the measures against the clean reference studies.
+
+    Raises
+    ------
+    ConfigError
+        The settings name an unknown check or keyword, or a value has the wrong type.
+    """
+    evidence = ask(evidence, settings, level=level)
+    found = run_each(_chosen(settings), evidence, settings, level)
+    severities = {name: entry.mode.severity[0] for name, entry in catalogue().items()}
+    return decide(found, severities, evidence.reference)
 
 
 def judge_each_map(
@@ -39,18 +81,20 @@ def judge_each_map(
 ) -> Mapping[tuple[str, int], Mapping[str, Outcome]]:
     """Return, per method and target, the outcome of every map check on that map alone.
 
-    A check that compares maps cannot judge one alone; the maps of the first target then take its outcome from
-    `findings`, those of the study as a whole.
+    A check that compares maps or asks the model again cannot judge one map alone; the maps of the first target then
+    take its outcome from `findings`, those of the study as a whole.
     """
-    chosen = [one for one in catalogue().values() if one.mode.family == "D" and not is_disabled(one, settings)]
+    chosen = [one for one in _chosen(settings) if one.mode.family == "D"]
     whole = {finding.code: finding.outcome for finding in findings}
     first = evidence.explanations[0].target if evidence.explanations else None
+    alone = [one for one in chosen if not (one.mode.variants or one.mode.cost)]
     judged: dict[tuple[str, int], dict[str, Outcome]] = {}
     for one in evidence.explanations:
-        alone = run_each(chosen, replace(evidence, explanations=(one,)), settings, level)
-        outcomes = {finding.code: finding.outcome for finding in alone}
+        found = run_each(alone, replace(evidence, explanations=(one,)), settings, level)
+        outcomes = dict.fromkeys((entry.mode.code for entry in chosen), Outcome.NOT_EVALUABLE)
+        outcomes |= {finding.code: finding.outcome for finding in found}
         if one.target == first:
-            open_codes = [code for code, found in outcomes.items() if found is Outcome.NOT_EVALUABLE]
+            open_codes = [code for code, outcome in outcomes.items() if outcome is Outcome.NOT_EVALUABLE]
             outcomes |= {code: whole[code] for code in open_codes if code in whole}
         judged[one.method, one.target] = outcomes
     return judged
@@ -59,22 +103,31 @@ def judge_each_map(
 def run_each(
     checks: Iterable[Check], evidence: Evidence, settings: ChecksSection, level: Level = "standard"
 ) -> tuple[Finding, ...]:
-    """Return one finding for each of `checks`, in the given order."""
-    allowance = FORWARD_PASSES[level]
+    """Return one finding for each of `checks`, in the given order, by their default limits alone."""
+    digests = Digests(evidence)
     return tuple(
-        _run_one(entry, evidence, settings)
-        if allowance is None or entry.mode.cost <= allowance
-        else finding_of(
-            entry.mode, not_evaluable(f"Not run at level {level}: it needs {entry.mode.cost} forward passes.")
-        )
+        _run_one(entry, evidence, settings, digests)
+        if _is_within(entry, level)
+        else finding_of(entry.mode, not_evaluable(f"Runs at level {entry.mode.level}, and this audit is {level}."))
         for entry in checks
     )
 
 
-def _run_one(entry: Check, evidence: Evidence, settings: ChecksSection) -> Finding:
+def _run_one(entry: Check, evidence: Evidence, settings: ChecksSection, digests: Digests) -> Finding:
+    own = settings.overrides.get(entry.mode.name, {})
+    reading = Reading(evidence)
     try:
         with np.errstate(all="ignore"):
-            return entry.function(evidence, **settings.overrides.get(entry.mode.name, {}))
+            finding = entry.function(cast("Evidence", reading), **own)
     except Exception as error:  # noqa: BLE001 - a crashed check is a finding, never the end of the audit
         text = f"The check itself failed with {type(error).__name__}; nothing is known about this failure mode."
-        return finding_of(entry.mode, Result(Outcome.ERROR, text))
+        finding = finding_of(entry.mode, Result(Outcome.ERROR, text))
+    return replace(finding, inputs=digests.of(reading.parts, sorted(own.items()), entry.mode.version))
+
+
+def _chosen(settings: ChecksSection) -> list[Check]:
+    return [entry for entry in catalogue().values() if not is_disabled(entry, settings)]
+
+
+def _is_within(entry: Check, level: Level) -> bool:
+    return LEVELS.index(entry.mode.level) <= LEVELS.index(level)

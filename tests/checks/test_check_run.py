@@ -27,7 +27,7 @@ MODE = FailureMode(
     provenance="dom",
     reference="",
     advice="",
-    cost=100,
+    level="deep",
 )
 
 

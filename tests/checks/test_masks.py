@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from real_images import real_image
 from scipy.ndimage import zoom
 
-from audit_pipeline.checks import body_mask
-from audit_pipeline.checks.masks import border_and_centre, chest_regions, grey_of, otsu, sampled
+from audit_pipeline.checks.masks import body_mask, border_and_centre, chest_regions, grey_of, otsu, sampled
 
 
 def dice(one, other):
