@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from math import gcd
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -15,6 +16,9 @@ from audit_pipeline.evidence import IntendedUse
 from audit_pipeline.records import Task
 from audit_pipeline.registry import unknown_name
 from audit_pipeline.strict import Settings
+
+LARGEST_STEP = 32
+"""Voxels of a cell of the last stage of most networks."""
 
 
 class Bounds(Settings):
@@ -70,19 +74,45 @@ class Intensity(Settings):
         return self
 
 
+class WindowsCard(Settings):
+    """Overlapping windows over images larger than the field of the network; the logit of the image is their aggregate.
+
+    size : voxels of a window per axis, what the network takes
+    overlap : share of a window that the next one repeats at least
+    aggregate : how the logits of the windows become that of the image
+    importance : weight of a place by its position in the window, where the maps of windows overlap
+    margin : cells of the layer left out at every side of a window inside the image, because padding reaches them
+    """
+
+    size: list[Annotated[int, Field(gt=0)]] = Field(min_length=2, max_length=3)
+    overlap: float = Field(0.5, ge=0, lt=1)
+    aggregate: Literal["mean", "max"] = "mean"
+    importance: Literal["gaussian", "constant"] = "gaussian"
+    margin: int = Field(0, ge=0)
+
+    @property
+    def step(self) -> tuple[int, ...]:
+        """Voxels per axis of which every window starts at a multiple, so that cells of most layers line up."""
+        return tuple(gcd(side, max(1, int(side * (1 - self.overlap))), LARGEST_STEP) for side in self.size)
+
+
 class InputCard(Settings):
     """What the network expects as input.
 
     orientation : three letters, the directions in which the axes (D, H, W) of the input grow, for example "HPL"
     spacing_mm : one entry per axis of the input, or null: the whole image is scaled into `size`, aspect kept
+    size : one entry per axis; null with `windows`: as large as the image needs
+    slices : for a 2D network on volumes; each: every slice along the first axis of `orientation` alone; stack: with its
+        neighbours as the channels of the network. `spacing_mm` and `size` are those in the plane of the slices
     """
 
     orientation: str | None = Field(None, pattern=r"^[LRAPHFSI]{3}$")
     spacing_mm: list[float] | None = None
-    size: list[int] = Field(min_length=2, max_length=3)
+    size: list[Annotated[int, Field(gt=0)]] | None = Field(None, min_length=2, max_length=3)
     intensity: Intensity
     fill: float | None = Field(None, description="Value outside the image, in its unit; null: the lowest fed value")
     slices: Literal["each", "stack"] | None = None
+    windows: WindowsCard | None = None
     laterality_sensitive: bool = Field(False, description="Refuse volumes whose left and right are not known")
 
 
@@ -101,13 +131,31 @@ class NetworkCard(Settings):
 
 
 class AllowedCard(Settings):
-    """What the model may be applied to."""
+    """What the model may be applied to; see `evidence.IntendedUse`.
+
+    header : DICOM keyword -> allowed texts, for example ``ContrastBolusAgent: [yes]``
+    ranges : DICOM keyword -> lowest and highest allowed number, for example ``KVP: [100, 140]``
+    """
 
     modality: list[str] = []
     body_part: list[str] = []
     view: list[str] = []
     age: tuple[float, float] | None = None
     spacing_mm: tuple[float, float] | None = None
+    header: dict[str, list[str]] = {}
+    ranges: dict[str, tuple[float, float]] = {}
+    target_mm: float | None = Field(None, gt=0, description="Diameter of the smallest thing the model is meant to find")
+    sides: dict[str, Literal["left", "right"]] = Field({}, description="Class -> side of the patient that it names")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        spans = {**self.ranges, "age": self.age, "spacing_mm": self.spacing_mm}
+        for name, span in spans.items():
+            if span is not None and span[0] > span[1]:
+                raise ValueError(
+                    f"the range of {name} runs from {span[0]:g} to {span[1]:g}; the lower end stands first"
+                )
+        return self
 
 
 class ModelCard(Settings):
@@ -122,10 +170,16 @@ class ModelCard(Settings):
     spatial_dims: Literal[2, 3]
     channels: int = Field(1, ge=1)
     input: InputCard
-    aggregate: Literal["max", "mean", "topk"] | None = None
+    aggregate: Literal["max", "mean", "topk"] | None = Field(
+        None, description="How the logits of the slices become that of the volume, with input.slices"
+    )
+    topk: int = Field(3, ge=1, description="Highest slices of each class that aggregate: topk averages")
     weights: WeightsCard | None = None
     network: NetworkCard | None = None
     factory: str | None = Field(None, description="package.module:function; needs --allow-code")
+    output: str | int | None = Field(
+        None, description="Which entry of a tuple, list or mapping that the network returns holds the logits"
+    )
     layer: str | None = None
     intended_use: str = ""
     allowed: AllowedCard = AllowedCard()
@@ -148,6 +202,13 @@ class ModelCard(Settings):
         return self
 
     @model_validator(mode="after")
+    def _sides_name_classes(self) -> Self:
+        for name in self.allowed.sides:
+            if name not in self.classes:
+                raise ValueError(unknown_name("class in allowed.sides", name, self.classes))
+        return self
+
+    @model_validator(mode="after")
     def _one_source_of_the_network(self) -> Self:
         if (self.network is None) == (self.factory is None):
             raise ValueError("exactly one of network and factory is needed")
@@ -157,12 +218,51 @@ class ModelCard(Settings):
 
     @model_validator(mode="after")
     def _input_fits_the_dimensions(self) -> Self:
-        if len(self.input.size) != self.spatial_dims:
-            raise ValueError(f"input.size needs {self.spatial_dims} entries, found {len(self.input.size)}")
+        size, windows = self.input.size, self.input.windows
+        if size is None and windows is None:
+            raise ValueError("input.size is needed; only input.windows can do without")
+        for name, given in (("size", size), ("windows.size", windows.size if windows else None)):
+            if given is not None and len(given) != self.spatial_dims:
+                raise ValueError(f"input.{name} needs {self.spatial_dims} entries, found {len(given)}")
+        if size and windows and any(whole < part for whole, part in zip(size, windows.size, strict=True)):
+            raise ValueError(f"input.size {size} must not be smaller than input.windows.size {windows.size}")
         spacing = self.input.spacing_mm
         if spacing is not None and (len(spacing) != self.spatial_dims or min(spacing) <= 0):
             raise ValueError(f"input.spacing_mm needs {self.spatial_dims} entries above zero, found {spacing}")
         return self
+
+    @model_validator(mode="after")
+    def _slices_are_complete(self) -> Self:
+        slices = self.input.slices
+        if slices is None:
+            if self.aggregate is not None:
+                raise ValueError(f"aggregate: {self.aggregate} belongs to input.slices, which is not set")
+            return self
+        if self.spatial_dims != 2 or self.input.windows is not None:
+            raise ValueError("input.slices is for a network with spatial_dims: 2 and without input.windows")
+        if self.aggregate is None or self.input.orientation is None:
+            raise ValueError(
+                "input.slices needs aggregate (max, mean or topk) and input.orientation, whose first letter is the "
+                "direction across the slices, for example HPL for axial ones"
+            )
+        if slices == "stack" and (self.channels < 3 or self.channels % 2 == 0):
+            raise ValueError(
+                f"input.slices: stack needs an odd number of channels from 3 on, the slice and its neighbours, found "
+                f"{self.channels}"
+            )
+        return self
+
+    @property
+    def image_dims(self) -> int:
+        """Number of spatial axes of the images that the model takes: 3 where a 2D network reads slices."""
+        return 3 if self.input.slices else self.spatial_dims
+
+    @property
+    def network_size(self) -> list[int]:
+        """Voxels per axis of what the network takes in one pass: a window, else the whole prepared image or slice."""
+        size = self.input.windows.size if self.input.windows else self.input.size
+        assert size is not None
+        return list(size)
 
     @property
     def intended(self) -> IntendedUse:
@@ -174,6 +274,10 @@ class ModelCard(Settings):
             view=tuple(allowed.view),
             age=allowed.age,
             spacing_mm=allowed.spacing_mm,
+            header={keyword: tuple(texts) for keyword, texts in allowed.header.items()},
+            ranges=dict(allowed.ranges),
+            target_mm=allowed.target_mm,
+            sides=dict(allowed.sides),
         )
 
     def digest(self) -> str:

@@ -66,7 +66,8 @@ class ExplainSection(Settings):
 
     methods: list[str] = Field(["gradcam", "hirescam"], min_length=1, description="See `list explainers`")
     layer: str | list[str] = Field(
-        "auto", description="Module name, auto (last convolutional stage), or several names that layercam is fused over"
+        "auto",
+        description="Module name; auto: the card's, else the best by evidence; or names that layercam is fused over",
     )
     targets: str | list[str] = Field(
         "top2", description="predicted, all, topN (classes by probability) or a list of class names"
@@ -91,13 +92,46 @@ class ChecksSection(BaseModel):
         return self.model_extra or {}
 
 
+class Claim(Settings):
+    """What is claimed about one class before the data are seen.
+
+    margin : how far below a claimed sensitivity or specificity the truth may lie before the operating point has failed
+    """
+
+    sensitivity: float | None = Field(None, gt=0, le=1, description="At the threshold of the model card")
+    specificity: float | None = Field(None, gt=0, le=1, description="At the threshold of the model card")
+    margin: float = Field(0.05, ge=0, lt=1, description="How far below the claim the truth may lie")
+    half_width: float | None = Field(None, gt=0, lt=0.5, description="Widest half of a 95 % interval that will do")
+    prevalence: float | None = Field(None, gt=0, lt=1, description="Share of positives where the model will be used")
+
+
+class CohortSection(Settings):
+    """What was planned and claimed for the whole cohort beforehand, and the settings of its checks."""
+
+    groups: list[str] = Field(
+        [], description="Columns whose groups are compared as planned; the others are exploratory"
+    )
+    claims: dict[str, Claim] = Field({}, description="Class -> claimed performance")
+    development_sites: list[str] = Field([], description="Sites, as in the labels file, that helped to make the model")
+    baseline: Path | None = Field(None, description="Finished run that this one is compared with, for drift")
+    disable: list[str] = Field([], description="Names or codes of cohort checks that do not run")
+    settings: dict[str, dict[str, Any]] = Field({}, description="Cohort check -> its keyword arguments")
+
+
 class ReportSection(Settings):
     """What is printed and how it looks."""
 
     pdf: str = Field("all", pattern=r"^(all|flagged|none|sample:\d+)$", description="all | flagged | sample:k | none")
+    html: Literal["all", "flagged", "none"] = Field("all", description="Pages for a browser: all | flagged | none")
     profile: Literal["deidentified"] = Field("deidentified", description="Identity is never printed")
     colour_map: Literal["inferno", "viridis", "magma", "jet"] = Field("inferno", description="Colours of the maps")
     opacity: float = Field(0.55, gt=0, le=1, description="Opacity of the strongest evidence")
+    scale: Literal["map", "study", "class"] = Field(
+        "study", description="What the last colour stands for: the maximum of each map, study, or class over the cohort"
+    )
+    sign: Literal["positive", "signed"] = Field(
+        "positive", description="positive colours evidence for the class only; signed also evidence against it"
+    )
     paper: Literal["a4", "letter"] = Field("a4", description="Paper size")
 
 
@@ -131,6 +165,7 @@ class AuditConfig(Settings):
     model: ModelSection
     explain: ExplainSection = ExplainSection()
     checks: ChecksSection = ChecksSection()
+    cohort: CohortSection = CohortSection()
     report: ReportSection = ReportSection()
     run: RunSection = RunSection()
 
@@ -163,7 +198,9 @@ def read_config(source: Path | Mapping[str, Any], sets: Sequence[str] = ()) -> A
     model = config.model.model_copy(update={"card": base / card}) if isinstance(card, Path) else config.model
     reference = config.checks.reference and base / config.checks.reference
     checks = config.checks.model_copy(update={"reference": reference})
-    return config.model_copy(update={"input": located, "model": model, "checks": checks})
+    baseline = config.cohort.baseline and base / config.cohort.baseline
+    cohort = config.cohort.model_copy(update={"baseline": baseline})
+    return config.model_copy(update={"input": located, "model": model, "checks": checks, "cohort": cohort})
 
 
 def json_schema() -> dict[str, Any]:

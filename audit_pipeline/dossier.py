@@ -60,6 +60,7 @@ def prediction_facts(prediction: Prediction) -> PredictionFacts:
         thresholds=dict(prediction.thresholds),
         device=prediction.device,
         precision=prediction.precision,
+        parts=prediction.parts,
     )
 
 
@@ -96,6 +97,7 @@ def explanation_facts(
         caution=explanation.caution,
         unit=explanation.unit,
         blank=explanation.blank_sentence,
+        signal_floor=explanation.signal_floor,
         proofs=explanation.proofs,
         checks=dict(checks),
     )

@@ -114,6 +114,15 @@ class Witness(Protocol):
     def gradient(self, inputs: Floats, target: int) -> Floats:
         """Return the gradient of the logit of `target` by the input, (n, C, *S)."""
 
+    def sample(self, inputs: Floats, draws: int) -> Answer:
+        """Return `draws` answers to one input (1, C, *S) with the dropout layers at work.
+
+        Raises
+        ------
+        Unanswered
+            The network has no dropout.
+        """
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evidence:

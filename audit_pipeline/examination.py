@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from audit_pipeline.card import ModelCard
-from audit_pipeline.checks import masks_of
+from audit_pipeline.checks import masks_of, quantiles_of, thumbnail_of
 from audit_pipeline.config import ExplainSection
 from audit_pipeline.errors import ExplainError
-from audit_pipeline.evidence import Answer, Evidence, Reference, Unanswered
-from audit_pipeline.explain.asking import input_gradient, maps_of, stage_before, with_random_block
+from audit_pipeline.evidence import Answer, Evidence, Reference, Traits, Unanswered
+from audit_pipeline.explain.asking import dropout_draws, input_gradient, maps_of, stage_before, with_random_block
 from audit_pipeline.explain.engine import Maps
+from audit_pipeline.findings import Finding, Outcome
 from audit_pipeline.models.classifier import Classifier
 from audit_pipeline.predict import forward, probabilities
 from audit_pipeline.records import Explanation, Floats, Image, Matrix, Prediction, Prepared
@@ -62,6 +64,14 @@ class ModelWitness:
         """Return the gradient of the logit of `target` by the input, (n, C, *S)."""
         return input_gradient(self.classifier.network, inputs, target)
 
+    def sample(self, inputs: Floats, draws: int) -> Answer:
+        """Return answers with the dropout layers at work; see `evidence.Witness.sample`."""
+        try:
+            logits = dropout_draws(self.classifier.network, inputs, draws, self.seed)
+        except ExplainError as error:
+            raise Unanswered(f"The model cannot be asked with dropout: {error}.") from error
+        return self._answer(logits.astype(np.float64))
+
     def _answer(self, logits: Matrix, maps: Floats | None = None) -> Answer:
         task = self.classifier.card.task
         chances = np.asarray([probabilities(row, task) for row in logits.tolist()], dtype=np.float64)
@@ -108,4 +118,24 @@ def examined(  # noqa: PLR0913 - the records of a study, and what is the same fo
         head_is_pooled=bool(maps.gradient_is_uniform[0]),
         label=label,
         seed=seed,
+    )
+
+
+def traits_of(evidence: Evidence, findings: Sequence[Finding]) -> Traits:
+    """Return what the study looked like to the model, and what every measure found on it."""
+    values = evidence.prepared.values
+    measured = {
+        one.name: one.value
+        for one in findings
+        if one.direction and one.value is not None and one.outcome is not Outcome.ERROR
+    }
+    return Traits(
+        features=np.asarray(evidence.prediction.features, dtype=np.float32),
+        moments=np.asarray([values.mean(), values.std(), values.min(), values.max()], dtype=np.float32),
+        quantiles=quantiles_of(evidence.prepared, evidence.body),
+        thumbnail=thumbnail_of(evidence.prepared),
+        logits=np.asarray(evidence.prediction.logits, dtype=np.float32),
+        header=evidence.image.metadata,
+        values=measured,
+        label=evidence.label,
     )

@@ -25,11 +25,13 @@ def explainers() -> list[Entry]:
 
 
 def checks() -> list[Entry]:
-    """Return every check with its limits, and the findings that the loader makes."""
+    """Return every check of a study and of the cohort with its limits, and the findings that the loader makes."""
     from audit_pipeline.checks import catalogue
+    from audit_pipeline.cohort.catalogue import cohort_catalogue
     from audit_pipeline.load import NOTES
 
     found = [(check.mode, dict(check.defaults)) for check in catalogue().values()]
+    found += [(check.mode, dict(check.defaults)) for check in cohort_catalogue().values()]
     found += [(mode, {}) for mode in NOTES]
     return [
         {
@@ -40,13 +42,30 @@ def checks() -> list[Entry]:
             "keywords": keywords,
             "severity": list(mode.severity),
             "provenance": mode.provenance,
+            "level": mode.level,
+            "variants": list(mode.variants),
             "forward_passes": mode.cost,
             "reference": mode.reference,
             "advice": mode.advice,
-            "error_rates": None,
+            "error_rates": _rates(mode.code),
         }
         for mode, keywords in sorted(found, key=lambda pair: pair[0].code)
     ]
+
+
+def _rates(code: str) -> Entry | None:
+    from audit_pipeline.checks import error_rates
+
+    rates = error_rates().get(code)
+    if rates is None:
+        return None
+    by_severity = {str(grade): list(pair) for grade, pair in rates.by_severity.items()}
+    return {
+        "sentence": rates.sentence,
+        "found": list(rates.found),
+        "found_by_severity": by_severity,
+        "quiet_on_clean": list(rates.quiet),
+    }
 
 
 def networks() -> list[Entry]:
@@ -95,7 +114,10 @@ def _block(entry: Entry) -> list[str]:
         "advice": entry.get("advice", ""),
     }
     if "error_rates" in entry:
-        facts["error rates"] = "not measured yet: default limits, not calibrated at this site"
+        rates = entry["error_rates"]
+        facts["level"] = entry["level"]
+        facts["changed inputs"] = ", ".join(entry["variants"])
+        facts["error rates"] = rates["sentence"] if rates else "not measured"
     return lines + [f"    {name}: {fact}" for name, fact in facts.items() if fact]
 
 

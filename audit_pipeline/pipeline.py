@@ -9,29 +9,40 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from audit_pipeline.card import ModelCard
-from audit_pipeline.checks import judge_each_map, run_checks, verdict
+from audit_pipeline.checks import ask, judge_each_map, run_checks, verdict
+from audit_pipeline.checks.panel import panel_table
+from audit_pipeline.cohort.gather import PANEL_SEPARATOR
 from audit_pipeline.config import AuditConfig
 from audit_pipeline.dossier import Dossier, explanation_facts, image_facts, map_files, prediction_facts
-from audit_pipeline.errors import AuditError
-from audit_pipeline.evidence import Reference
-from audit_pipeline.examination import examined
-from audit_pipeline.explain.engine import Maps, explain_input
+from audit_pipeline.errors import AuditError, LayerError
+from audit_pipeline.evidence import Evidence, Reference, Traits
+from audit_pipeline.examination import examined, traits_of
+from audit_pipeline.explain.engine import Maps
+from audit_pipeline.explain.methods import is_on_layer
+from audit_pipeline.explain.parts import OverParts, WholeMaps, cells_over_parts, explain_input, over_parts
 from audit_pipeline.explain.place import place
+from audit_pipeline.explain.ranking import LayerEvidence, rank_input
 from audit_pipeline.explain.verification import judged
 from audit_pipeline.explain.views import panels
 from audit_pipeline.findings import Finding, Outcome
+from audit_pipeline.geometry import transform_points
 from audit_pipeline.load import Delivery, StudySource, deliver
 from audit_pipeline.load.chosen import settings_from
 from audit_pipeline.models.classifier import Classifier
-from audit_pipeline.predict import choose_targets, predict
+from audit_pipeline.predict import choose_targets, part_scores, predict
 from audit_pipeline.prepare import prepare
-from audit_pipeline.records import Disposition, Explanation, Image, Panel, Prediction, Prepared, Status
-from audit_pipeline.report import ReportContext, overlay_pictures, render_study
+from audit_pipeline.records import Disposition, Explanation, Image, Matrix, Panel, Prediction, Prepared, Status
+from audit_pipeline.report import ReportContext, overlay_pictures, render_study, render_study_html
 from audit_pipeline.store.figures import figures_bytes
+from audit_pipeline.store.record_file import timeless_bytes
+from audit_pipeline.store.traits import traits_bytes
 from audit_pipeline.study_record import Failure, ModelFacts, StudyRecord
 
 RAISED = frozenset({Outcome.FLAG, Outcome.CRITICAL, Outcome.ERROR})
 """Outcomes that ask for a reader."""
+
+WINDOW_UNIT = "Values are what a place adds to the logit of a window that holds it, averaged over those windows."
+"""The caution of maps that are stitched of windows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,13 +77,15 @@ class Progress:
             self.timings_s[stage] = round(time.perf_counter() - start, 4)
 
 
-def audit_study(source: StudySource, key: str, label: str | None, auditor: Auditor) -> Dossier:
+def audit_study(
+    source: StudySource, key: str, label: str | None, auditor: Auditor, facts: Mapping[str, str] | None = None
+) -> Dossier:
     """Take one study through the six stages; whatever goes wrong becomes part of its record.
 
     A study is refused when it cannot be loaded or does not fit the model, and failed when something breaks later.
     """
     progress = Progress()
-    started = _started(source, key, label, auditor)
+    started = replace(_started(source, key, label, auditor), facts=facts or {})
     try:
         with progress.of("load"):
             settings = settings_from(auditor.config.input, auditor.config.run.workers)
@@ -101,9 +114,9 @@ def _audit(delivery: Delivery, started: StudyRecord, progress: Progress, auditor
         prepared = progress.prepared = prepare(image, card)
     with progress.of("predict"):
         maps = one_pass(prepared, auditor)
-        prediction = prediction_of(maps, auditor)
+        prediction = prediction_of(maps, prepared, auditor)
     with progress.of("explain"):
-        explanations = explanations_of(maps, prepared, image, card)
+        explanations = explanations_of(maps, prepared, image, card, cells_of(maps, prepared, auditor))
         shown = panels(image, explanations)
         files = map_files(explanations, image)
     with progress.of("check"):
@@ -114,9 +127,12 @@ def _audit(delivery: Delivery, started: StudyRecord, progress: Progress, auditor
             explanations,
             maps,
             classifier=auditor.classifier,
-            intended=card.intended,
+            settings=config.explain,
             reference=auditor.reference,
+            label=started.label or "",
+            seed=config.run.seed,
         )
+        evidence = ask(evidence, config.checks, level=config.audit.level)
         found = run_checks(evidence, config.checks, level=config.audit.level)
         judged = judge_each_map(evidence, config.checks, found, level=config.audit.level)
         findings = _in_code_order(delivery, image, found)
@@ -134,8 +150,67 @@ def _audit(delivery: Delivery, started: StudyRecord, progress: Progress, auditor
     )
     with progress.of("report"):
         written = dict(files.values()) | {"figures.npz": figures_bytes(shown, explanations)}
+        written["traits.npz"] = traits_bytes(_with_panel(traits_of(evidence, found), evidence))
         written |= render(record, shown, auditor.context, auditor.sampled)
     return Dossier(record=replace(record, timings_s=dict(progress.timings_s)), files=written)
+
+
+def _with_panel(traits: Traits, evidence: Evidence) -> Traits:
+    """Return the traits with what the model said to the falsification panel, for the cohort."""
+    said = {
+        f"{row.name}{PANEL_SEPARATOR}{name}": value
+        for row in panel_table(evidence)
+        if row.name != "image"
+        for name, value in zip(evidence.prediction.classes, row.probabilities, strict=False)
+    }
+    return replace(traits, values={**traits.values, **said})
+
+
+def layer_of(auditor: Auditor) -> str | list[str] | None:
+    """Return the layer that is explained: as configured, as chosen for the run, or the card's; None: the engine's."""
+    named, choice = auditor.config.explain.layer, auditor.model.layer_choice
+    if named != "auto":
+        return named
+    return (choice.layer if choice else "") or auditor.card.layer
+
+
+def prepared_of(source: StudySource, auditor: Auditor) -> Prepared:
+    """Return the model input of one study.
+
+    Raises
+    ------
+    AuditError
+        The study cannot be loaded or does not fit the model.
+    """
+    settings = auditor.config.input
+    delivery = deliver(source, settings_from(settings, auditor.config.run.workers), settings.select)
+    if delivery.study is None:
+        assert delivery.error is not None
+        raise delivery.error
+    return prepare(delivery.study.images[0], auditor.card)
+
+
+def layer_evidence(prepared: Prepared, auditor: Auditor, also: str = "") -> tuple[LayerEvidence, ...]:
+    """Return what speaks for each stage of the network on one input, the best first.
+
+    also : a layer that is compared as well, "" for none
+
+    Raises
+    ------
+    LayerError, ExplainError
+        The network has no stages to compare.
+    """
+    config, network = auditor.config, auditor.classifier.network
+    if isinstance(network, OverParts):
+        raise LayerError("the network reads an image in parts, whose layers are not compared")
+    return rank_input(
+        network,
+        prepared.values,
+        target=lambda logits: choose_targets(config.explain.targets, logits[0].tolist(), auditor.card),
+        also=(also,) if also else (),
+        spacing_mm=prepared.spacing_mm,
+        seed=config.run.seed,
+    )
 
 
 def one_pass(prepared: Prepared, auditor: Auditor) -> Maps:
@@ -145,7 +220,7 @@ def one_pass(prepared: Prepared, auditor: Auditor) -> Maps:
         auditor.classifier.network,
         prepared.values,
         methods=settings.methods,
-        layer=card.layer if settings.layer == "auto" else settings.layer,
+        layer=layer_of(auditor),
         targets=lambda logits: choose_targets(settings.targets, logits[0].tolist(), card),
         pooling=settings.pooling,
         spacing_mm=prepared.spacing_mm,
@@ -155,13 +230,38 @@ def one_pass(prepared: Prepared, auditor: Auditor) -> Maps:
     )
 
 
-def prediction_of(maps: Maps, auditor: Auditor) -> Prediction:
+def prediction_of(maps: Maps, prepared: Prepared, auditor: Auditor) -> Prediction:
     """Return what the model concluded in the pass that gave the maps."""
-    return predict(maps.logits[0].tolist(), maps.features[0].tolist(), auditor.card, auditor.classifier.device_name)
+    card, network = auditor.card, auditor.classifier.network
+    parts = None
+    if isinstance(maps, WholeMaps) and isinstance(network, OverParts):
+        centres = transform_points(prepared.to_source, network.cutting.centres(prepared.values.shape[1:]))
+        rule = network.rule(len(centres))
+        parts = part_scores(maps.part_logits[0].tolist(), maps.weights[0].tolist(), centres, card, rule)
+    logits, features = maps.logits[0].tolist(), maps.features[0].tolist()
+    return predict(logits, features, card, auditor.classifier.device_name, parts=parts)
 
 
-def explanations_of(maps: Maps, prepared: Prepared, image: Image, card: ModelCard) -> tuple[Explanation, ...]:
-    """Return every map with its place in the patient, why it is blank and what it owes."""
+def ready(classifier: Classifier) -> Classifier:
+    """Return the classifier over whole images, also where the card lets its network read slices or windows."""
+    return replace(classifier, network=over_parts(classifier.network, classifier.card))
+
+
+def cells_of(maps: Maps, prepared: Prepared, auditor: Auditor) -> Matrix | None:
+    """Return where the cells of the explained layer lie in the model input; None where they tile it evenly."""
+    grids = {tuple(one.shape[2:]) for method, one in maps.values.items() if is_on_layer(method)}
+    if len(grids) != 1:
+        return None
+    return cells_over_parts(auditor.classifier.network, maps.layer, grids.pop(), prepared.values.shape)
+
+
+def explanations_of(
+    maps: Maps, prepared: Prepared, image: Image, card: ModelCard, cells: Matrix | None = None
+) -> tuple[Explanation, ...]:
+    """Return every map with its place in the patient, why it is blank and what it owes.
+
+    cells : see `cells_of`
+    """
     placed = []
     for position, target in enumerate(maps.targets):
         for method, values in maps.values.items():
@@ -174,7 +274,10 @@ def explanations_of(maps: Maps, prepared: Prepared, image: Image, card: ModelCar
                 target_name=card.classes[target],
                 layer=maps.layer,
                 signal_floor=float(maps.signal_floor[0, position]),
+                to_input=cells if is_on_layer(method) else None,
             )
+            if card.input.windows is not None:
+                one = replace(one, caution=f"{one.caution} {WINDOW_UNIT}".strip())
             placed.append(judged(one, maps.verification, position))
     return tuple(placed)
 
@@ -187,7 +290,7 @@ def _in_code_order(delivery: Delivery, image: Image, found: Sequence[Finding]) -
 def render(
     record: StudyRecord, shown: Sequence[Panel], context: ReportContext, sampled: frozenset[str]
 ) -> Mapping[str, bytes]:
-    """Return the report of a study with its overlays, when ``report.pdf`` asks for them.
+    """Return the reports of a study that ``report.pdf`` and ``report.html`` ask for; overlays go with the PDF.
 
     Parameters
     ----------
@@ -196,9 +299,14 @@ def render(
     wanted = context.settings.pdf
     raised = record.verdict is None or any(one.outcome in RAISED for one in record.findings)
     is_sampled = wanted.startswith("sample:") and record.study in sampled
+    files: dict[str, bytes] = {}
     if wanted == "all" or (wanted == "flagged" and raised) or is_sampled:
-        return {"report.pdf": render_study(record, shown, context), **overlay_pictures(record, shown, context)}
-    return {}
+        attached = {"record.json": timeless_bytes(record)}
+        files["report.pdf"] = render_study(record, shown, context, attached)
+        files.update(overlay_pictures(record, shown, context))
+    if context.settings.html == "all" or (context.settings.html == "flagged" and raised):
+        files["report.html"] = render_study_html(record, shown, context)
+    return files
 
 
 def _started(source: StudySource, key: str, label: str | None, auditor: Auditor) -> StudyRecord:

@@ -10,7 +10,7 @@ from torch import nn
 
 from audit_pipeline.card import ModelCard
 from audit_pipeline.errors import ConfigError, ModelError
-from audit_pipeline.records import Floats, Matrix, Prediction, Task
+from audit_pipeline.records import Floats, Matrix, PartScores, Prediction, Task
 from audit_pipeline.registry import unknown_name
 
 BATCH_BYTES = 256 * 2**20
@@ -71,13 +71,21 @@ def conclude(
     return (max(reached or free or pairs, key=lambda pair: pair[1])[0],)
 
 
-def predict(logits: Sequence[float], features: Sequence[float], card: ModelCard, device: str) -> Prediction:
+def predict(
+    logits: Sequence[float],
+    features: Sequence[float],
+    card: ModelCard,
+    device: str,
+    *,
+    parts: PartScores | None = None,
+) -> Prediction:
     """Return the prediction that a row of logits stands for.
 
     Parameters
     ----------
     logits : (K,) in class order; they may be infinite or NaN, which check C08 then reports
     features : (C,) spatial means at the target layer
+    parts : what the network said to the slices or windows that the logits are made of
 
     Raises
     ------
@@ -102,6 +110,35 @@ def predict(logits: Sequence[float], features: Sequence[float], card: ModelCard,
         device=device,
         precision="fp32",
         features=tuple(float(value) for value in features),
+        parts=parts,
+    )
+
+
+def part_scores(
+    logits: Sequence[Sequence[float]],
+    weights: Sequence[Sequence[float]],
+    centres: Matrix,
+    card: ModelCard,
+    rule: str,
+) -> PartScores:
+    """Return what is kept of the slices or windows that the network read one by one.
+
+    Parameters
+    ----------
+    logits : (P, K) of the parts; weights : (P, K), what each adds to the logit of the image
+    centres : (P, n) source index of the centre of each part
+    rule : how the logit of the image is made of them, in words
+    """
+    along = int(np.argmax(np.ptp(centres, axis=0))) if len(centres) > 1 else 0
+    return PartScores(
+        kind="slice" if card.input.slices else "window",
+        rule=rule,
+        logits={name: tuple(float(row[k]) for row in logits) for k, name in enumerate(card.classes)},
+        counted={
+            name: tuple(place for place, row in enumerate(weights) if row[k] > 0) for k, name in enumerate(card.classes)
+        },
+        centres=tuple(tuple(float(value) for value in centre) for centre in centres),
+        axis=along if card.input.slices else None,
     )
 
 

@@ -8,6 +8,7 @@ patient through one affine.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 
@@ -38,7 +39,8 @@ def prepare(image: Image, card: ModelCard) -> Prepared:
     """Return the model input for one image.
 
     Orientation first, then one linear resampling (averaged over the target cell where it shrinks) that pads or crops
-    around the centre, then intensity.
+    around the centre, then intensity. A card with ``input.slices`` takes volumes whose slices stay as they are: only
+    their plane is resampled. With ``input.windows`` and no size the grid is as large as the image, at least a window.
 
     Parameters
     ----------
@@ -54,10 +56,11 @@ def prepare(image: Image, card: ModelCard) -> Prepared:
     """
     _require_fit(image, card)
     oriented = _orient(image, card.input)
-    scale, spacing, step = _scale(oriented, card.input)
-    size = tuple(card.input.size)
+    scale, spacing, size, step = _scale(oriented, card)
     source_shape = oriented.values.shape[: len(size)]
-    offset = [(n - 1) / 2 - s * (m - 1) / 2 for n, m, s in zip(source_shape, size, scale, strict=True)]
+    offset = [
+        _start(n, m, s, is_grown=card.input.size is None) for n, m, s in zip(source_shape, size, scale, strict=True)
+    ]
     weights = [
         _axis_weights(source, target, ratio, start)
         for source, target, ratio, start in zip(source_shape, size, scale, offset, strict=True)
@@ -83,16 +86,18 @@ def prepare(image: Image, card: ModelCard) -> Prepared:
 
 def _require_fit(image: Image, card: ModelCard) -> None:
     dimensions = len(image.shape)
-    if dimensions != card.spatial_dims:
+    if dimensions != card.image_dims:
         kinds = {2: "2D images", 3: "volumes"}
         found = "a 2D image" if dimensions == 2 else f"a volume of {image.shape[0]} slices"
+        takes = "volumes, slice by slice" if card.input.slices else kinds[card.image_dims]
+        more = ", or let the model card read its slices with input.slices" if dimensions > card.image_dims else ""
         raise ModelError(
-            f"the model takes {kinds[card.spatial_dims]}, the study delivers {found}; choose another image with "
-            "input.select or another model"
+            f"the model takes {takes}, the study delivers {found}; choose another image with input.select or another "
+            f"model{more}"
         )
-    if card.channels not in {1, 3}:
+    if card.input.slices != "stack" and card.channels not in {1, 3}:
         raise ModelError(f"inputs of 1 or 3 channels can be prepared, the model card asks for {card.channels}")
-    if image.is_colour and card.channels == 1:
+    if image.is_colour and (card.channels == 1 or card.input.slices == "stack"):
         raise ColourError("the model takes one grey channel, the image is in colour; convert it or use an RGB model")
 
 
@@ -134,24 +139,60 @@ def _reorder(found: str, wanted: str) -> tuple[tuple[int, ...], tuple[bool, ...]
     return order, tuple(found[axis] != letter for axis, letter in zip(order, wanted, strict=True))
 
 
-def _scale(oriented: Oriented, card: InputCard) -> tuple[list[float], tuple[float | None, ...], str]:
-    """Return source indices per target index on each axis, the target spacing, and the step in words."""
-    known = [value for value in oriented.spacing if value is not None]
-    shape = oriented.values.shape[: len(card.size)]
+def _scale(oriented: Oriented, card: ModelCard) -> tuple[list[float], tuple[float | None, ...], tuple[int, ...], str]:
+    """Return source indices per target index on each axis, the target spacing and size, and the step in words."""
+    shape = oriented.values.shape[: card.image_dims]
+    if card.input.slices is None:
+        return _scale_axes(shape, oriented.spacing, card.input)
+    scale, spacing, size, step = _scale_axes(shape[1:], oriented.spacing[1:], card.input)
+    words = f"{shape[0]} {'slice' if shape[0] == 1 else 'slices'} kept as stored; in their plane {step}"
+    return [1.0, *scale], (oriented.spacing[0], *spacing), (shape[0], *size), words
+
+
+def _scale_axes(
+    shape: tuple[int, ...], have: tuple[float | None, ...], card: InputCard
+) -> tuple[list[float], tuple[float | None, ...], tuple[int, ...], str]:
+    known = [value for value in have if value is not None]
     if card.spacing_mm is not None:
         if len(known) != len(shape):
             raise ModelError(
                 f"the model needs {_by(card.spacing_mm)} mm per voxel, but the spacing of the image is unknown; "
                 "re-export it with its geometry or use a model that scales by size"
             )
-        scale = [wanted / have for wanted, have in zip(card.spacing_mm, known, strict=True)]
-        step = f"resampled to {_by(card.spacing_mm)} mm, cropped or padded to {_by(card.size)} around the centre"
-        return scale, tuple(card.spacing_mm), step
+        scale = [wanted / side for wanted, side in zip(card.spacing_mm, known, strict=True)]
+        size, fitting = _size(shape, scale, card)
+        return scale, tuple(card.spacing_mm), size, f"resampled to {_by(card.spacing_mm)} mm, {fitting}"
+    if card.size is None:
+        size, fitting = _size(shape, [1.0] * len(shape), card)
+        return [1.0] * len(shape), have, size, f"voxels kept as stored, {fitting}"
     sides = known if len(known) == len(shape) else [1.0] * len(shape)
     cell = max(n * side / m for n, side, m in zip(shape, sides, card.size, strict=True))
     step = f"scaled to fit {_by(card.size)}, aspect kept, centred"
     spacing = tuple(cell if len(known) == len(shape) else None for _ in shape)
-    return [cell / side for side in sides], spacing, step
+    return [cell / side for side in sides], spacing, tuple(card.size), step
+
+
+def _size(shape: tuple[int, ...], scale: list[float], card: InputCard) -> tuple[tuple[int, ...], str]:
+    """Return the size of the target and how the image is fitted into it, in words."""
+    if card.size is not None:
+        return tuple(card.size), f"cropped or padded to {_by(card.size)} around the centre"
+    assert card.windows is not None
+    size = []
+    for have, ratio, window, step in zip(shape, scale, card.windows.size, card.windows.step, strict=True):
+        size.append(window + step * max(0, ceil((ceil(round(have / ratio, 6)) - window) / step)))
+    return tuple(size), f"padded to {_by(size)} around the centre, for windows of {_by(card.windows.size)}"
+
+
+def _start(source: int, target: int, ratio: float, *, is_grown: bool) -> float:
+    """Return the source index of the first target voxel: both grids share their centre.
+
+    A grid that grew beyond the image for its windows shares the image's first edge with a voxel of its own instead, so
+    that values are not interpolated half a voxel away from where they were measured.
+    """
+    if not is_grown:
+        return (source - 1) / 2 - ratio * (target - 1) / 2
+    before = (target - ceil(round(source / ratio, 6))) // 2
+    return (ratio - 1) / 2 - ratio * before
 
 
 def _axis_weights(source: int, target: int, ratio: float, start: float) -> Floats:
@@ -230,10 +271,14 @@ def _window(known: Floats, intensity: Intensity) -> tuple[float, float, str]:
 
 
 def _channels(values: Floats, card: ModelCard) -> Floats:
-    """Return (C, *S): colour moved to the front, grey repeated where the network takes three channels."""
-    if values.ndim == card.spatial_dims + 1:
+    """Return (C, *S): colour moved to the front, grey repeated where the network takes three channels.
+
+    A stack of slices keeps one channel: the network that reads it takes the neighbours of each slice itself.
+    """
+    if values.ndim == card.image_dims + 1:
         return np.ascontiguousarray(np.moveaxis(values, -1, 0))
-    return np.ascontiguousarray(np.broadcast_to(values, (card.channels, *values.shape)))
+    channels = 1 if card.input.slices == "stack" else card.channels
+    return np.ascontiguousarray(np.broadcast_to(values, (channels, *values.shape)))
 
 
 def _by(numbers: list[float] | list[int]) -> str:

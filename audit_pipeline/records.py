@@ -175,11 +175,34 @@ class Prepared:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PartScores:
+    """What the network said to each part of an image that it reads slice by slice or window by window.
+
+    Attributes
+    ----------
+    kind : "slice" or "window"
+    rule : how the logit of the image is made of those of the parts, in words
+    logits : class -> one logit per part, in order
+    counted : class -> places of the parts that enter its logit
+    centres : source index of the centre of each part
+    axis : source axis along which the slices follow each other; None for windows
+    """
+
+    kind: str
+    rule: str
+    logits: Mapping[str, tuple[float, ...]]
+    counted: Mapping[str, tuple[int, ...]]
+    centres: tuple[tuple[float, ...], ...]
+    axis: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
     """Logits (K,) float64 in class order, what was concluded, and on what device.
 
     `thresholds` holds an operating point for the classes that have one; `predicted` lists the concluded classes.
     `features` are the spatial means of the activations at the target layer, (C,), for comparison with a reference.
+    `parts` holds the logits of slices or windows; None where the network reads the image at once.
     """
 
     task: Task
@@ -191,6 +214,7 @@ class Prediction:
     device: str
     precision: str
     features: tuple[float, ...] = ()
+    parts: PartScores | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -222,7 +246,8 @@ class Explanation:
     ----------
     values : (*grid) float32, raw and signed, in units of the logit; not rectified, not normalised
     on_input : (*S) float32, the same map on the prepared grid, half-pixel (tri)linear
-    to_source : (n + 1, n + 1), grid index -> source image index
+    to_source : (n + 1, n + 1), grid index -> source image index; to_input : the same to the index of the model input,
+        None where the cells tile it evenly
     affine : (4, 4) or None, grid index -> mm in LPS+
     cell_mm : size of one cell of the grid in the patient; entries None where the spacing is unknown
     signal_floor : below this absolute value a map of this layer is numerically zero
@@ -246,6 +271,7 @@ class Explanation:
     blank: str = ""
     blank_sentence: str = ""
     proofs: tuple[Proof, ...] = ()
+    to_input: Matrix | None = None
 
     @property
     def grid(self) -> tuple[int, ...]:

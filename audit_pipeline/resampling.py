@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy import ndimage
 
-from audit_pipeline.geometry import inverse
+from audit_pipeline.geometry import half_pixel_map, index_map, inverse, transform_points
 from audit_pipeline.records import Floats, Matrix, sealed
 
 EDGE = 1e-6
@@ -43,6 +43,34 @@ def sample_map(values: Floats, to_grid: Matrix, shape: Sequence[int]) -> Floats:
         outside |= (places[axis] < -0.5 - EDGE) | (places[axis] > size - 0.5 + EDGE)
     sampled[outside] = 0.0
     return np.asarray(sampled, dtype=np.float32)
+
+
+def sample_placed(
+    values: Floats, to_input: Matrix, input_shape: Sequence[int], from_target: Matrix, shape: Sequence[int]
+) -> Floats:
+    """Return the map on any grid: linear between cell centres, 0 outside the model input.
+
+    Up to the border of the input the value beyond the outermost centres is that of the outermost cell, also where the
+    cells, aligned by receptive field, do not reach the border. Under even tiling this is `sample_map`.
+
+    Parameters
+    ----------
+    values : (*grid) float32
+    to_input : grid index -> input index, scale and offset per axis
+    from_target : (n + 1, m + 1), target index -> input index
+    shape : the m sizes of the target
+    """
+    cells, sides = np.array(values.shape), np.array(input_shape, dtype=np.float64)
+    first, last = transform_points(inverse(to_input), np.stack([np.full(values.ndim, -0.5), sides - 0.5]))
+    if np.allclose(first, -0.5, atol=EDGE) and np.allclose(last, cells - 0.5, atol=EDGE):
+        return sample_map(values, inverse(to_input) @ from_target, shape)
+    before = np.maximum(0, np.ceil(-0.5 - first)).astype(int)
+    after = np.maximum(0, np.ceil(last + 0.5 - cells)).astype(int)
+    widened = np.pad(values, list(zip(before, after, strict=True)), mode="edge")
+    to_widened = index_map([1.0] * values.ndim, [float(count) for count in before]) @ inverse(to_input)
+    one_cell = np.ones((1,) * values.ndim, dtype=np.float32)
+    is_inside = sample_map(one_cell, half_pixel_map(input_shape, one_cell.shape) @ from_target, shape) > 0
+    return np.where(is_inside, sample_map(widened, to_widened @ from_target, shape), np.float32(0))
 
 
 def slice_maps(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from audit_pipeline.findings import Finding, Outcome, Verdict
 from audit_pipeline.proofs import Proof
-from audit_pipeline.records import MapStatistics, Scalar, StackFacts, Status
+from audit_pipeline.records import MapStatistics, PartScores, Scalar, StackFacts, Status
 
 SCHEMA = "audit-pipeline/study/1"
 
@@ -46,7 +46,7 @@ class ImageFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PredictionFacts:
-    """Numbers by class name, in the class order of the model card."""
+    """Numbers by class name, in the class order of the model card; `parts` as in `records.Prediction`."""
 
     task: str
     logits: Mapping[str, float]
@@ -55,6 +55,7 @@ class PredictionFacts:
     thresholds: Mapping[str, float]
     device: str
     precision: str
+    parts: PartScores | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +63,7 @@ class ExplanationFacts:
     """One map without its values; `map` is the path of the NIfTI file relative to the study folder.
 
     unit : what a value means; blank : why the map shows nothing, "" where it shows something
+    signal_floor : below this absolute value the map is numerically zero
     proofs : what the map owes and whether it holds
     checks : code -> outcome of the findings that judge this map
     """
@@ -78,13 +80,50 @@ class ExplanationFacts:
     caution: str = ""
     unit: str = "logit"
     blank: str = ""
+    signal_floor: float = 0.0
     proofs: tuple[Proof, ...] = ()
     checks: Mapping[str, Outcome] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LayerFacts:
+    """What speaks for one layer, 1 the best `rank`: means over the studies of a `LayerChoice`.
+
+    cell_mm : mean edge of a cell, None where the spacing is unknown; cell_pixels : the same in pixels of the input
+    unaccounted : share of the logit that the sum of the HiResCAM misses; 0 is best
+    gain : area between insertion and deletion, less that of shifted maps, in logits; stability : rank correlation with
+    the maps of noisy copies; both None where unknown; mean_rank : over these four
+    """
+
+    layer: str
+    rank: int
+    mean_rank: float
+    grid: tuple[int, ...]
+    channels: int
+    cell_pixels: float
+    cell_mm: float | None
+    unaccounted: float
+    gain: float | None
+    stability: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayerChoice:
+    """Which layer the maps of a run come from.
+
+    layer : "" where each study's maps come from the last convolutional stage; reason : why it was chosen, a sentence
+    studies : keys of the studies behind the evidence; ranking : the layers, best first, empty where none were compared
+    """
+
+    layer: str
+    reason: str
+    studies: tuple[str, ...] = ()
+    ranking: tuple[LayerFacts, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ModelFacts:
-    """Which model spoke: name and version of the card, digests of the card and of the weights."""
+    """Which model spoke: name and version of the card, digests of the card and of the weights, the layer explained."""
 
     name: str
     version: str
@@ -94,6 +133,7 @@ class ModelFacts:
     weights_sha256: str
     network: str
     intended_use: str = ""
+    layer_choice: LayerChoice | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +147,11 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyRecord:
-    """The whole record. Refused studies have `error` and no prediction; `files` counts files by disposition."""
+    """The whole record. Refused studies have `error` and no prediction; `files` counts files by disposition.
+
+    facts : column of the labels file -> value, made harmless: ``patient`` is a keyed hash, ``site`` a pseudonym, dates
+    are quarters, ages bands; the other columns are subgroups
+    """
 
     study: str
     status: Status
@@ -120,5 +164,6 @@ class StudyRecord:
     verdict: Verdict | None = None
     error: Failure | None = None
     label: str | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
     timings_s: Mapping[str, float] = field(default_factory=dict)
     schema: str = SCHEMA

@@ -67,7 +67,7 @@ def write_studies(folder: Path, count: int) -> Path:
 def configuration(folder: Path, studies: Path, output: str = "run", **change: Any) -> dict[str, Any]:
     """Return a configuration over `studies` with the tiny model, writing to ``folder / output``."""
     return {
-        "audit": {"name": "tiny audit", "intended_use": "tests"},
+        "audit": {"name": "tiny audit", "intended_use": "tests", "level": "screen"},
         "input": {"paths": [str(studies)]},
         "model": {"card": tiny_card(folder)},
         "run": {"device": "cpu", "output": str(folder / output)},

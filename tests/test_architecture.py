@@ -14,7 +14,7 @@ TREES = {path: ast.parse(path.read_text()) for path in MODULES}
 
 FOUNDATION = {
     "errors": 0, "strict": 0, "proofs": 0, "findings": 0, "registry": 1, "records": 1, "geometry": 1, "selection": 1,
-    "study_record": 2, "evidence": 2, "resampling": 2, "config": 2, "card": 3,
+    "agreement": 2, "study_record": 2, "evidence": 2, "resampling": 2, "scales": 2, "config": 2, "card": 3,
 }  # fmt: skip
 STAGES = {"load", "prepare", "models", "predict", "explain", "checks", "cohort", "report", "store"}
 ABOVE = {
@@ -28,10 +28,12 @@ EDGES = {
     "nibabel": {"load"},
     "reportlab": {"report"},
     "pikepdf": {"report"},
+    "pyhanko": {"report"},
+    "cryptography": {"report"},
     "cv2": {"report/overlay.py", "prepare.py"},
     "torch": {"models", "prepare.py", "predict.py", "explain", "demo", "bench"},
     "monai": {"models", "prepare.py", "predict.py", "explain", "demo"},
-    "typer": {"cli.py"},
+    "typer": {"cli"},
 }
 LAZY = {"__init__.py"}
 FORBIDDEN_WORDS = {"utils", "helpers", "common", "misc", "core", "img", "vol", "arr", "cfg", "pred", "idx"}

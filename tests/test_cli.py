@@ -11,6 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from audit_pipeline import cli
+from audit_pipeline.cli.terminal import progress
 from tests.audit_fixtures import configuration, write_studies
 
 
@@ -45,7 +46,7 @@ def test_help_loads_nothing_heavy():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("command", ["run", "demo", "inspect", "list", "report", "verify"])
+@pytest.mark.parametrize("command", ["run", "demo", "inspect", "list", "report", "sign", "verify"])
 def test_every_command_explains_itself(command):
     result = invoke(command, "--help")
     assert result.exit_code == 0
@@ -134,7 +135,7 @@ def test_a_file_name_in_an_error_is_printed_without_its_control_characters(monke
     def refuse(*_, **__):
         raise NotAStudyError("there is no image", [Path("a\x1b[31mb")])
 
-    monkeypatch.setattr(cli, "app", refuse)
+    monkeypatch.setattr("audit_pipeline.cli.application.app", refuse)
     with pytest.raises(SystemExit):
         cli.main()
     assert "  a\\x1b[31mb\n" in capsys.readouterr().err
@@ -169,9 +170,9 @@ def test_report_renders_again_and_verify_finds_a_change(place, tmp_path):
 
 def test_a_progress_bar_is_drawn_on_a_terminal(monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    with cli._progress(quiet=False) as on_progress:
+    with progress(quiet=False) as on_progress:
         on_progress(1, 2, "half of [/bold]")
-    with cli._progress(quiet=True) as silent:
+    with progress(quiet=True) as silent:
         assert silent is None
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from audit_pipeline.card import read_card
 from audit_pipeline.config import AuditConfig, json_schema, read_config
 from audit_pipeline.errors import ConfigError
 
@@ -49,6 +50,8 @@ run:     {device: auto, precision: fp32, batch_bytes: auto, workers: auto, seed:
         ({"run": {"devcie": "cpu"}}, "run.devcie: unknown key 'devcie'; did you mean 'device'"),
         ({"run": {"device": "tpu"}}, "run.device: input should be 'auto', 'cpu' or 'cuda'; found 'tpu'"),
         ({"report": {"opacity": 2}}, "report.opacity: input should be less than or equal to 1; found 2"),
+        ({"report": {"scale": "cohort"}}, "report.scale: input should be 'map', 'study' or 'class'; found 'cohort'"),
+        ({"report": {"sign": "both"}}, "report.sign: input should be 'positive' or 'signed'; found 'both'"),
         ({"report": {"profile": "clinical"}}, "report.profile: input should be 'deidentified'; found 'clinical'"),
         ({"input": {"select": {"min_slices": -1}}}, "input.select.min_slices: input should be greater"),
         ({"input": {"select": {"modalities": []}}}, "unknown key 'modalities'; did you mean 'modality'"),
@@ -174,9 +177,14 @@ def test_yaml_tags_that_would_run_code_are_refused(tmp_path):
     assert not (tmp_path / "touched").exists()
 
 
-@pytest.mark.parametrize("name", ["ct_3d", "cxr_2d", "demo"])
+@pytest.mark.parametrize("name", ["ct_3d", "cxr_2d", "demo", "slices_2d", "windows_3d"])
 def test_the_shipped_configurations_are_valid(name):
     assert isinstance(read_config(CONFIGS / f"{name}.yaml"), AuditConfig)
+
+
+@pytest.mark.parametrize("name", ["slices_2d", "windows_3d"])
+def test_the_cards_within_shipped_configurations_are_valid(name):
+    read_card(read_config(CONFIGS / f"{name}.yaml").model.card)
 
 
 def test_the_shipped_schema_is_the_generated_one():

@@ -23,7 +23,7 @@ from audit_pipeline.explaining.reference import read_reference
 from audit_pipeline.load.encode_dicom import Identity, ct_files, dx_file
 from audit_pipeline.load.encode_nifti import nifti_bytes
 
-WEIGHTS = Path(cli.__file__).parent / "demo" / "weights"
+WEIGHTS = Path(cli.__file__).parents[1] / "demo" / "weights"
 SEED = 90_000_001
 IDENTITY = Identity(seed="explain", patient_id="PHANTOM-9", patient_name="PHANTOM^NINE")
 QUICK = ("--device", "cpu", "--steps", "2", "--nulls", "3")

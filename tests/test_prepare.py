@@ -19,7 +19,9 @@ WIDE = {"range": {"low": -1e6, "high": 1e6}}
 def card(size, spacing_mm=None, orientation=None, intensity=None, channels=1, **fields):
     classes = {"task": "binary", "classes": ["nodule"], "factory": "a.b:c", "name": "n", "version": "1"}
     given_input = {"size": size, "spacing_mm": spacing_mm, "orientation": orientation, "intensity": intensity or WIDE}
-    return read_card(classes | {"spatial_dims": len(size), "channels": channels, "input": given_input | fields})
+    more = {name: fields.pop(name) for name in ("aggregate",) if name in fields}
+    whole = classes | {"spatial_dims": len(size), "channels": channels, "input": given_input | fields}
+    return read_card(whole | more)
 
 
 def ramp(affine, shape):
@@ -199,3 +201,76 @@ def test_records_are_sealed(make_image):
     prepared = prepare(make_image(np.ones((4, 4)), spacing_mm=(1.0, 1.0)), card([4, 4]))
     with pytest.raises(ValueError, match="read-only"):
         prepared.values[0, 0, 0] = 1
+
+
+def test_slices_are_resampled_in_their_plane_and_kept_across_it():
+    affine = anatomical((2, 1, 0), (1, 1, 1), (5.0, 1.5, 1.0))
+    image = Image(
+        values=sealed(ramp(affine, (7, 20, 24)).astype(np.float32)), affine=affine, spacing_mm=(5.0, 1.5, 1.0),
+        modality="CT", unit="HU", format="dicom",
+    )  # fmt: skip
+    sliced = card([10, 8], [2.0, 2.0], "HPL", slices="each", aggregate="max")
+    prepared = prepare(image, sliced)
+    assert prepared.values.shape == (1, 7, 10, 8)
+    assert prepared.spacing_mm == (5.0, 2.0, 2.0)
+    assert prepared.steps[1].startswith("7 slices kept as stored; in their plane resampled to 2 x 2 mm")
+    places = np.stack(np.meshgrid(*map(np.arange, (7, 10, 8)), indexing="ij"), axis=-1)
+    np.testing.assert_allclose(transform_points(prepared.to_source, places)[..., 0], places[..., 0], atol=1e-12)
+    expected = transform_points(prepared.affine, places) @ (2.0, 3.0, 5.0)
+    np.testing.assert_allclose(prepared.values[0].astype(np.float64) * 2e6 - 1e6, expected, atol=0.5)
+
+
+def test_a_volume_of_one_slice_is_prepared_as_that_image():
+    values = np.random.default_rng(0).random((1, 20, 24)).astype(np.float32)
+    facts = {"affine": None, "modality": "CT", "unit": "HU", "format": "dicom"}
+    volume = Image(values=sealed(values), spacing_mm=(5.0, 1.5, 1.0), **facts)
+    image = Image(values=sealed(values[0].copy()), spacing_mm=(1.5, 1.0), **facts)
+    unit = {"percentile": {"low": 1, "high": 99}}
+    sliced = prepare(volume, card([16, 16], orientation="HPL", slices="each", aggregate="max", intensity=unit))
+    alone = prepare(image, card([16, 16], intensity=unit))
+    np.testing.assert_array_equal(sliced.values[:, 0], alone.values)
+    np.testing.assert_array_equal(sliced.to_source[1:, 1:], alone.to_source)
+
+
+def test_neighbouring_slices_stay_one_channel_until_the_network_reads_them():
+    image = Image(
+        values=sealed(np.zeros((5, 8, 8), np.float32)), affine=None, spacing_mm=(1.0, 1.0, 1.0), modality="CT",
+        unit="HU", format="dicom",
+    )  # fmt: skip
+    stack = card([8, 8], orientation="HPL", slices="stack", aggregate="mean", channels=5)
+    each = card([8, 8], orientation="HPL", slices="each", aggregate="mean", channels=3)
+    assert prepare(image, stack).values.shape == (1, 5, 8, 8)
+    assert prepare(image, each).values.shape == (3, 5, 8, 8)
+
+
+def test_an_image_is_refused_by_a_model_that_reads_slices_and_a_volume_by_one_that_does_not():
+    facts = {"affine": None, "modality": "CT", "unit": "HU", "format": "dicom"}
+    image = Image(values=sealed(np.zeros((8, 8), np.float32)), spacing_mm=(1.0, 1.0), **facts)
+    volume = Image(values=sealed(np.zeros((3, 8, 8), np.float32)), spacing_mm=(1.0, 1.0, 1.0), **facts)
+    with pytest.raises(ModelError, match="takes volumes, slice by slice, the study delivers a 2D image"):
+        prepare(image, card([8, 8], orientation="HPL", slices="each", aggregate="max"))
+    with pytest.raises(ModelError, match=r"a volume of 3 slices.*or let the model card read its slices"):
+        prepare(volume, card([8, 8]))
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((20, 40, 50), (32, 40, 56)), ((32, 32, 32), (32, 32, 32)), ((33, 32, 64), (48, 32, 64))],
+)
+def test_a_grid_for_windows_is_as_large_as_the_image_in_steps_of_the_windows(shape, expected):
+    image = Image(
+        values=sealed(np.ones(shape, np.float32)), affine=None, spacing_mm=(2.0, 2.0, 2.0), modality="CT", unit="HU",
+        format="dicom",
+    )  # fmt: skip
+    windows = {"size": [32, 32, 32], "overlap": 0.5 if expected[2] != 56 else 0.75}
+    given_card = read_card(
+        {
+            "name": "n", "version": "1", "task": "binary", "classes": ["nodule"], "factory": "a.b:c", "spatial_dims": 3,
+            "input": {"windows": windows, "intensity": {"range": {"low": 0, "high": 1}}},
+        }
+    )  # fmt: skip
+    prepared = prepare(image, given_card)
+    assert prepared.values.shape[1:] == expected
+    assert prepared.inside.sum() == np.prod(shape)
+    assert prepared.values.sum() == pytest.approx(np.prod(shape))
+    assert "for windows of 32 x 32 x 32" in prepared.steps[1]

@@ -57,7 +57,7 @@ def evidence_of(case: Case) -> Evidence:
     auditor = _auditor(case)
     prepared = prepare(case.image, case.card)
     maps = one_pass(prepared, auditor)
-    prediction = prediction_of(maps, auditor)
+    prediction = prediction_of(maps, prepared, auditor)
     explanations = explanations_of(maps, prepared, case.image, case.card)
     evidence = examined(
         case.image, prepared, prediction, explanations, maps,
@@ -67,11 +67,18 @@ def evidence_of(case: Case) -> Evidence:
     return case.spoil(evidence)
 
 
+def judged(
+    evidence: Evidence, *, level: Level = "standard", checks: ChecksSection | None = None
+) -> tuple[Evidence, tuple[Finding, ...]]:
+    """Ask the model what the checks of the level need, and return the evidence with the answers and the findings."""
+    settings = checks or ChecksSection()
+    evidence = ask(evidence, settings, level=level)
+    return evidence, run_checks(evidence, settings, level=level)
+
+
 def findings_of(case: Case, *, level: Level = "standard", checks: ChecksSection | None = None) -> tuple[Finding, ...]:
     """Return every finding on a case, those the loader made included."""
-    settings = checks or ChecksSection()
-    evidence = ask(evidence_of(case), settings, level=level)
-    return (*run_checks(evidence, settings, level=level), *case.image.findings)
+    return (*judged(evidence_of(case), level=level, checks=checks)[1], *case.image.findings)
 
 
 def _auditor(case: Case) -> Auditor:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from audit_pipeline.bench.case import Case
+from audit_pipeline.config import Level
 from audit_pipeline.registry import Registry
 
 SEVERITIES = (1, 2, 3, 4, 5)
@@ -32,7 +33,7 @@ class Plant:
     plant: Planter
     dimensions: tuple[int, ...] = (2, 3)
     network: str = ""
-    level: str = "standard"
+    level: Level = "standard"
     has_severity: bool = True
     accompanied: tuple[str, ...] = ()
 
@@ -47,7 +48,7 @@ def plant(
     sentence: str,
     dimensions: tuple[int, ...] = (2, 3),
     network: str = "",
-    level: str = "standard",
+    level: Level = "standard",
     has_severity: bool = True,
     accompanied: tuple[str, ...] = (),
 ) -> Callable[[Planter], Planter]:

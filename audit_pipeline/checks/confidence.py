@@ -8,9 +8,12 @@ import numpy as np
 
 from audit_pipeline.checks.declare import Result, check, not_evaluable
 from audit_pipeline.checks.wording import counted, shown
-from audit_pipeline.evidence import Evidence
+from audit_pipeline.evidence import Answer, Evidence
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Matrix, Prediction, Task
+
+SPREAD = 1.96
+"""Standard deviations of a normal distribution that hold 95 % of it."""
 
 ROUNDING = 1e-9
 """Differences below this are taken as equal, so that 0.55 lies within 0.05 of 0.5."""
@@ -31,25 +34,36 @@ FEW_LABELS = 4
     provenance="dom",
     reference="Engineering judgement; set the margin from the repeatability of your model",
     advice="Have a second reader decide.",
+    version=2,
 )
-def near_threshold(evidence: Evidence, *, margin: float = 0.05) -> Result:
-    """Flag when ``|p - t| <= margin`` for a class with an operating point t; the closest class is reported."""
+def near_threshold(evidence: Evidence, *, margin: float = 0.05, touching: float = 0.02) -> Result:
+    """Judge ``|p - t|`` of the class that is closest to its operating point t, in units of its margin.
+
+    A note within the margin, which is `margin` or 1.96 standard deviations of the probability under harmless changes
+    (variant ``benign``, where it was asked), whichever is larger; flagged within `touching`, where any change of
+    scanner, software or rounding may turn the decision.
+    """
     prediction = evidence.prediction
+    repeats = evidence.answers.get("benign")
+    spread = repeats.probabilities.std(axis=0) if isinstance(repeats, Answer) else np.zeros(len(prediction.classes))
     gaps = {
-        name: abs(probability - prediction.thresholds[name])
-        for name, probability in zip(prediction.classes, prediction.probabilities, strict=True)
-        if name in prediction.thresholds and math.isfinite(probability)
+        place: (abs(prediction.probabilities[place] - prediction.thresholds[name]), max(margin, SPREAD * spread[place]))
+        for place, name in enumerate(prediction.classes)
+        if name in prediction.thresholds and math.isfinite(prediction.probabilities[place] + spread[place])
     }
     if not gaps:
         return not_evaluable("No class has an operating point and a finite probability.")
-    name = min(gaps, key=lambda one: gaps[one])
-    probability = prediction.probabilities[prediction.classes.index(name)]
-    outcome = Outcome.FLAG if gaps[name] <= margin + ROUNDING else Outcome.PASS
+    place = min(gaps, key=lambda one: gaps[one][0] / gaps[one][1] if gaps[one][1] > 0 else gaps[one][0])
+    (gap, limit), name = gaps[place], prediction.classes[place]
+    outcome = Outcome.NOTE if gap <= limit + ROUNDING else Outcome.PASS
+    outcome = Outcome.FLAG if gap <= touching + ROUNDING else outcome
     text = (
-        f"{name}: the probability {shown(probability)} lies {shown(gaps[name])} from the operating point "
-        f"{shown(prediction.thresholds[name])} (margin {shown(margin)})."
+        f"{name}: the probability {shown(prediction.probabilities[place])} lies {shown(gap)} from the operating point "
+        f"{shown(prediction.thresholds[name])} (margin {shown(limit)}, a flag within {shown(touching)})"
     )
-    return Result(outcome, text, value=gaps[name], limit=margin, unit="probability")
+    if limit > margin:
+        text += f"; the margin is {SPREAD} standard deviations under harmless changes"
+    return Result(outcome, f"{text}.", value=gap, limit=limit, unit="probability")
 
 
 @check(
@@ -61,44 +75,58 @@ def near_threshold(evidence: Evidence, *, margin: float = 0.05) -> Result:
     provenance="dom",
     reference="Shannon 1948, entropy",
     advice="Have a second reader decide.",
+    version=2,
 )
-def low_margin(evidence: Evidence, *, margin: float = 0.10, entropy_limit: float = 0.90) -> Result:
-    """Flag an undecided prediction.
+def low_margin(
+    evidence: Evidence, *, margin: float = 0.10, entropy_limit: float = 0.90, tie: float = 0.02, even: float = 0.995
+) -> Result:
+    """Judge how decisive a prediction is.
 
-    Multiclass: the two largest probabilities differ by less than `margin`, or the entropy exceeds `entropy_limit` of
-    its maximum log K. Binary and multilabel: the entropy of a label, ``-(p log2 p + q log2 q)`` with ``q = 1 - p``,
-    exceeds `entropy_limit`; the most uncertain label is reported.
+    Multiclass: a note where the two largest probabilities differ by less than `margin`, or the entropy exceeds
+    `entropy_limit` of its maximum log K; flagged where they differ by less than `tie`. Binary and multilabel: a note
+    where the entropy of a label, ``-(p log2 p + q log2 q)`` with ``q = 1 - p``, exceeds `entropy_limit`, flagged where
+    it exceeds `even`; the most uncertain label is reported.
     """
     prediction = evidence.prediction
     probabilities = np.asarray(prediction.probabilities, dtype=np.float64)
     if not np.isfinite(probabilities).all() or probabilities.min() < 0:
         return not_evaluable("A probability is not finite or below zero, see C08.")
     if prediction.task is Task.MULTICLASS:
-        return _between_classes(prediction, probabilities, margin, entropy_limit)
+        return _between_classes(prediction, probabilities, (margin, tie), entropy_limit)
     entropies = [entropy(np.asarray([p, max(0.0, 1 - p)])) for p in probabilities]
     most = int(np.argmax(entropies))
-    outcome = Outcome.FLAG if entropies[most] > entropy_limit else Outcome.PASS
     text = (
         f"{prediction.classes[most]}: a probability of {shown(float(probabilities[most]))} has an entropy of "
-        f"{shown(entropies[most])} bit (limit {shown(entropy_limit)})."
+        f"{shown(entropies[most])} bit (a note from {shown(entropy_limit)}, a flag from {shown(even)})."
     )
+    outcome = _graded(entropies[most] > entropy_limit, entropies[most] > even)
     return Result(outcome, text, value=entropies[most], limit=entropy_limit, unit="bit")
 
 
-def _between_classes(prediction: Prediction, probabilities: Matrix, margin: float, entropy_limit: float) -> Result:
+def _graded(is_noted: bool, is_flagged: bool) -> Outcome:  # noqa: FBT001 - the two steps of one grade
+    if is_flagged:
+        return Outcome.FLAG
+    return Outcome.NOTE if is_noted else Outcome.PASS
+
+
+def _between_classes(
+    prediction: Prediction, probabilities: Matrix, margins: tuple[float, float], entropy_limit: float
+) -> Result:
     if probabilities.size < 2:
         return not_evaluable("One class alone has no margin.")
     second, first = np.argsort(probabilities, kind="stable")[-2:]
-    gap = float(probabilities[first] - probabilities[second])
-    uncertainty = entropy(probabilities)
+    gap, uncertainty = float(probabilities[first] - probabilities[second]), entropy(probabilities)
     text = (
-        f"{prediction.classes[first]} leads {prediction.classes[second]} by {shown(gap)} (limit {shown(margin)}); the "
-        f"entropy is {shown(uncertainty)} of its maximum (limit {shown(entropy_limit)})."
+        f"{prediction.classes[first]} leads {prediction.classes[second]} by {shown(gap)} (a note below "
+        f"{shown(margins[0])}, a flag below {shown(margins[1])}); the entropy is {shown(uncertainty)} of its maximum "
+        f"(a note from {shown(entropy_limit)})."
     )
-    if gap >= margin - ROUNDING and uncertainty > entropy_limit:
-        return Result(Outcome.FLAG, text, value=uncertainty, limit=entropy_limit, unit="share of maximal entropy")
-    outcome = Outcome.FLAG if gap < margin - ROUNDING else Outcome.PASS
-    return Result(outcome, text, value=gap, limit=margin, unit="probability")
+    is_close = [gap < one - ROUNDING for one in margins]
+    is_even = uncertainty > entropy_limit
+    outcome = _graded(is_close[0] or is_even, is_close[1])
+    if not is_close[0] and is_even:
+        return Result(outcome, text, value=uncertainty, limit=entropy_limit, unit="share of maximal entropy")
+    return Result(outcome, text, value=gap, limit=margins[0], unit="probability")
 
 
 def entropy(probabilities: Matrix) -> float:

@@ -1,4 +1,4 @@
-"""Whether the model card allows this kind of image (A21)."""
+"""Whether the model card allows this kind of image (A21), and such a patient and acquisition (A22)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from audit_pipeline.checks.declare import Result, check
 from audit_pipeline.checks.wording import counted, sentence, shown
 from audit_pipeline.evidence import Evidence, IntendedUse
 from audit_pipeline.findings import Outcome
-from audit_pipeline.records import Image
+from audit_pipeline.records import Image, Scalar
 
 YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 """Units of DICOM age strings in years (PS3.5 section 6.2, value representation AS)."""
@@ -33,22 +33,46 @@ class Field:
     "A21",
     title="Not the intended input",
     family="A",
-    sentence="The image is not of the kind the model is meant for: modality, body part, view, age or spacing.",
+    sentence="The image is not of the kind the model is meant for: modality, body part, view, phase or sequence.",
     severity=(5, 3, 4),
     provenance="dom",
     reference="The model card, key allowed",
     advice="Reject the study, or mark the use as outside the intended one.",
+    version=2,
 )
 def wrong_input(evidence: Evidence) -> Result:
     """Compare the header with the allow-lists of the model card; texts regardless of case.
 
-    Another modality is critical; another body part, view, age or spacing is flagged. An empty list allows everything.
-    A restricted field that the header leaves open is never a pass: it is a note beside fields that fit, and not
-    evaluable when there are none.
+    Another modality is critical; another body part, view or listed header field is flagged. An empty list allows
+    everything. A restricted field that the header leaves open is never a pass: it is a note beside fields that fit,
+    and not evaluable when there are none.
     """
-    fields = tuple(_fields(evidence.image, evidence.intended))
+    return _judged(tuple(_kinds(evidence.image, evidence.intended)), "The model card allows every kind of input.")
+
+
+@check(
+    "A22",
+    title="Out of the labelled range",
+    family="A",
+    sentence="Patient or acquisition lie outside the range that the model is labelled for: age, spacing, exposure.",
+    severity=(4, 3, 4),
+    provenance="std",
+    reference="The model card, keys allowed.age, allowed.spacing_mm and allowed.ranges (labelling)",
+    advice="Mark the use as off-label, and do not rely on the stated performance.",
+)
+def out_of_range(evidence: Evidence) -> Result:
+    """Compare age, spacing and numbers of the header with the closed ranges of the model card.
+
+    Anything outside is flagged. What the header leaves open is treated as in A21.
+    """
+    return _judged(
+        tuple(_ranges(evidence.image, evidence.intended)), "The model card allows every age and acquisition."
+    )
+
+
+def _judged(fields: tuple[Field, ...], unrestricted: str) -> Result:
     if not fields:
-        return Result(Outcome.PASS, "The model card allows every kind of input.")
+        return Result(Outcome.PASS, unrestricted)
     wrong = [one for one in fields if one.found is not None and not one.is_allowed]
     open_fields = ", ".join(one.name for one in fields if one.found is None)
     number = float(len(wrong))
@@ -64,16 +88,43 @@ def wrong_input(evidence: Evidence) -> Result:
     return Result(Outcome.NOTE, text, number, 0.0, "fields") if fitting else Result(Outcome.NOT_EVALUABLE, text)
 
 
-def _fields(image: Image, intended: IntendedUse) -> Iterator[Field]:
+def _kinds(image: Image, intended: IntendedUse) -> Iterator[Field]:
     header = image.metadata
     yield from _listed("modality", image.modality, intended.modality)
     yield from _listed("body part", header.get("BodyPartExamined"), intended.body_part)
     yield from _listed("view", header.get("ViewPosition"), intended.view)
+    for keyword, texts in sorted(intended.header.items()):
+        yield from _listed(_words(keyword), header.get(keyword), texts)
+
+
+def _ranges(image: Image, intended: IntendedUse) -> Iterator[Field]:
+    header = image.metadata
     if intended.age is not None:
         years = age_years(header.get("PatientAge"))
         yield Field("age", _age_text(years), f"{_span(intended.age)} years", _within(years, intended.age))
     if intended.spacing_mm is not None:
         yield _spacing(image, intended.spacing_mm)
+    for keyword, bounds in sorted(intended.ranges.items()):
+        number = _number(header.get(keyword))
+        found = None if number is None else shown(number)
+        yield Field(_words(keyword), found, _span(bounds), _within(number, bounds))
+
+
+def _number(value: Scalar) -> float | None:
+    try:
+        return None if value is None or isinstance(value, bool) else float(value)
+    except ValueError:
+        return None
+
+
+def _words(keyword: str) -> str:
+    """Return a DICOM keyword as words.
+
+    >>> _words("SliceThickness"), _words("KVP")
+    ('slice thickness', 'KVP')
+    """
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z]+|[a-z]+|\d+", keyword)
+    return " ".join(word if word.isupper() else word.lower() for word in words)
 
 
 def _listed(name: str, value: object, allowed: tuple[str, ...]) -> Iterator[Field]:

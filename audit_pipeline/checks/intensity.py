@@ -6,7 +6,8 @@ import numpy as np
 from scipy.ndimage import binary_dilation
 
 from audit_pipeline.checks.declare import Result, check, not_evaluable
-from audit_pipeline.checks.masks import border_and_centre, chest_regions, grey_of, sampled
+from audit_pipeline.checks.masks import border_and_centre, chest_regions
+from audit_pipeline.checks.source_slices import grey_of, sampled
 from audit_pipeline.checks.wording import counted, listed, percent, shown
 from audit_pipeline.evidence import Evidence
 from audit_pipeline.findings import Outcome

@@ -6,48 +6,59 @@ import numpy as np
 
 from audit_pipeline.agreement import pearson, spearman, top_overlap
 from audit_pipeline.checks.declare import Result, check, not_evaluable
-from audit_pipeline.checks.per_map import absence, top_explanations
+from audit_pipeline.checks.map_measures import coarsened
+from audit_pipeline.checks.per_map import BADNESS, absence, top_explanations
 from audit_pipeline.checks.wording import sentence, shown
 from audit_pipeline.evidence import Evidence
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Explanation
 
-PAIR = ("gradcam", "hirescam")
+PAIRS = (("gradcam", "hirescam"), ("gradcam", "occlusion"), ("hirescam", "occlusion"))
 
 
 @check(
     "D19",
     title="Methods disagree",
     family="D",
-    sentence="Grad-CAM and HiResCAM point to different places for the same class.",
+    sentence="Two methods point to different places for the same class.",
     severity=(4, 4, 5),
     provenance="dom",
     reference="Draelos and Carin 2020 (arXiv:2011.08891): Grad-CAM can show places the model did not use",
     advice="Trust HiResCAM or occlusion over Grad-CAM; where the two must agree, report a bug.",
+    direction="below",
+    version=2,
 )
 def method_disagreement(
     evidence: Evidence, *, rank_limit: float = 0.50, overlap_limit: float = 0.20, identity_limit: float = 0.999
 ) -> Result:
-    """Compare the Grad-CAM and the HiResCAM map of the top class on the layer's grid.
+    """Compare the Grad-CAM, HiResCAM and occlusion maps of the top class, two at a time, on the coarser grid.
 
     Flagged when Spearman's correlation of the raw signed maps is below `rank_limit` or the strongest tenths of the
     cells overlap (intersection over union) by less than `overlap_limit`. When global average pooling and one linear
-    layer follow the target layer, both methods are the same formula, so a Pearson correlation not above
-    `identity_limit` is an error of computation and critical.
+    layer follow the target layer, Grad-CAM and HiResCAM are the same formula, so a Pearson correlation not above
+    `identity_limit` is an error of computation and critical. Occlusion measures effects instead of gradients and
+    moves in steps: it has to share the strongest places only. The worst pair is the finding.
     """
     by_method = {one.method: one for one in top_explanations(evidence)}
-    missing = [name for name in PAIR if name not in by_method]
-    if missing:
+    pairs = [(by_method[one], by_method[other]) for one, other in PAIRS if {one, other} <= by_method.keys()]
+    if not pairs:
+        missing = [name for name in PAIRS[0] if name not in by_method]
         return not_evaluable(f"The comparison needs gradcam and hirescam maps; there is no {' and no '.join(missing)}.")
-    one, other = (by_method[name] for name in PAIR)
+    limits = (rank_limit, overlap_limit, identity_limit)
+    results = [_compared(one, other, limits, is_pooled=evidence.head_is_pooled) for one, other in pairs]
+    return max(results, key=lambda result: BADNESS.index(result.outcome))
+
+
+def _compared(one: Explanation, other: Explanation, limits: tuple[float, float, float], *, is_pooled: bool) -> Result:
     reasons = [reason for reason in (absence(one), absence(other)) if reason]
     if reasons:
         return not_evaluable(sentence(*reasons))
-    if one.grid != other.grid:
+    is_gradient = other.method in PAIRS[0]
+    if is_gradient and one.grid != other.grid:
         return not_evaluable("The two maps lie on different grids.")
-    if evidence.head_is_pooled:
-        return _identity(one, other, identity_limit)
-    return _agreement(one, other, rank_limit, overlap_limit)
+    if is_gradient and is_pooled:
+        return _identity(one, other, limits[2])
+    return _agreement(one, other, limits[0] if is_gradient else -1.0, limits[1])
 
 
 def _identity(one: Explanation, other: Explanation, limit: float) -> Result:
@@ -63,18 +74,17 @@ def _identity(one: Explanation, other: Explanation, limit: float) -> Result:
 
 
 def _agreement(one: Explanation, other: Explanation, rank_limit: float, overlap_limit: float) -> Result:
-    correlation = spearman(one.values, other.values)
+    shape = tuple(min(sizes) for sizes in zip(one.grid, other.grid, strict=True))
+    correlation = spearman(coarsened(one.values, shape), coarsened(other.values, shape))
     if correlation is None:
         return not_evaluable(f"A map of {one.target_name} is constant, so it has no rank order.")
     overlap = top_overlap(np.maximum(one.on_input, 0), np.maximum(other.on_input, 0))
     text = (
-        f"gradcam and hirescam for {one.target_name}: rank correlation {shown(correlation)} (limit {shown(rank_limit)})"
-        f", overlap of the strongest tenth {shown(overlap)} (limit {shown(overlap_limit)})."
+        f"{one.method} and {other.method} for {one.target_name}: rank correlation {shown(correlation)} (limit "
+        f"{shown(rank_limit)}), overlap of the strongest tenth {shown(overlap)} (limit {shown(overlap_limit)})."
     )
-    is_low_rank, is_low_overlap = correlation < rank_limit, overlap < overlap_limit
-    outcome = Outcome.FLAG if is_low_rank or is_low_overlap else Outcome.PASS
-    if is_low_overlap and not is_low_rank:
-        return Result(outcome, text, value=overlap, limit=overlap_limit, unit="intersection over union")
+    is_apart = correlation < rank_limit or overlap < overlap_limit
+    outcome = Outcome.FLAG if is_apart else Outcome.PASS
     return Result(outcome, text, value=correlation, limit=rank_limit, unit="Spearman correlation")
 
 

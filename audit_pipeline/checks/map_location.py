@@ -24,6 +24,8 @@ from audit_pipeline.records import Explanation, Mask
     provenance="dom",
     reference="DeGrave 2021 (doi:10.1038/s42256-021-00338-7): shortcuts outside the anatomy",
     advice="Look for a shortcut: hide everything outside the body and predict again.",
+    direction="above",
+    version=2,
 )
 def outside_body(
     evidence: Evidence,
@@ -86,6 +88,8 @@ def widened(body: Mask, grid: tuple[int, ...]) -> Mask:
     provenance="sim",
     reference="Simulated null of smooth random maps, see null_limits",
     advice="Crop the border, predict again and compare.",
+    direction="above",
+    version=2,
 )
 def on_border(evidence: Evidence, *, slack: float = 1.0) -> Result:
     """Flag a map whose border enrichment exceeds the 99 % quantile of random maps of its grid.

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.ndimage import label
 
+from audit_pipeline.agreement import pearson
 from audit_pipeline.records import Explanation, Floats, Mask, Matrix
+from audit_pipeline.resampling import sample_placed
 
 BORDER_WIDTH = 0.10
 """Width of the border band on each face, as a share of the length of the axis."""
@@ -54,7 +57,12 @@ def mass(explanation: Explanation) -> Matrix:
     ValueError
         The map has no positive part.
     """
-    positive = resampled(np.maximum(explanation.values.astype(np.float64), 0), explanation.on_input.shape)
+    shape, rectified = explanation.on_input.shape, np.maximum(explanation.values.astype(np.float64), 0)
+    if explanation.to_input is None:
+        positive = resampled(rectified, shape)
+    else:
+        same = np.eye(len(shape) + 1)
+        positive = sample_placed(rectified.astype(np.float32), explanation.to_input, shape, same, shape).astype(float)
     total = float(positive.sum())
     if not total > 0:
         raise ValueError("a map without a positive part has no mass")
@@ -94,6 +102,39 @@ def normalised_entropy(masses: Matrix) -> float:
 def half_peak_area(masses: Matrix) -> float:
     """Return the share of voxels at or above half of the peak."""
     return float((masses >= 0.5 * masses.max()).mean())
+
+
+def half_peak_parts(masses: Matrix) -> Matrix:
+    """Return the sizes in voxels of the connected parts of what lies at or above half of the peak."""
+    parts, _ = label(masses >= 0.5 * masses.max())
+    return np.bincount(parts.ravel())[1:].astype(np.float64)
+
+
+def coarsened(values: Matrix | Floats, shape: Sequence[int]) -> Matrix:
+    """Return the means of `values` over the cells of a coarser grid of `shape` that tiles the same length.
+
+    >>> coarsened(np.asarray([1.0, 2.0, 3.0]), (2,))
+    array([1.33333333, 2.66666667])
+    """
+    coarse = np.asarray(values, dtype=np.float64)
+    for axis, cells in enumerate(shape):
+        fine = coarse.shape[axis]
+        edges = np.arange(cells + 1) * fine / cells
+        starts, ends = edges[:-1, None], edges[1:, None]
+        places = np.arange(fine)
+        weights = np.clip(np.minimum(ends, places + 1) - np.maximum(starts, places), 0, None)
+        weights /= weights.sum(axis=1, keepdims=True)
+        coarse = np.moveaxis(np.tensordot(weights, coarse, axes=(1, axis)), 0, axis)
+    return coarse
+
+
+def common_correlation(one: Matrix | Floats, other: Matrix | Floats) -> float | None:
+    """Return Pearson's correlation of two maps on the coarsest grid that both can fill; None when one is constant.
+
+    Maps of inputs of different sizes are so compared by their relative places in the frame.
+    """
+    shape = tuple(min(sizes) for sizes in zip(one.shape, other.shape, strict=True))
+    return pearson(coarsened(one, shape), coarsened(other, shape))
 
 
 def toroidal_shares(masses: Matrix, region: Mask, shifts: int, seed: int = 0) -> Matrix:

@@ -1,17 +1,26 @@
-"""What the evidence looks like: empty (D05), diffuse (D09), one slice (D11)."""
+"""What the evidence looks like: empty (D05), diffuse (D09), fragmented (D10), in one slice (D11)."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from audit_pipeline.checks.declare import Result, check, not_evaluable
-from audit_pipeline.checks.map_measures import effective_count, half_peak_area, mass, normalised_entropy, profile
+from audit_pipeline.checks.map_measures import (
+    effective_count,
+    half_peak_area,
+    half_peak_parts,
+    mass,
+    normalised_entropy,
+    profile,
+)
 from audit_pipeline.checks.null_limits import limits_for
 from audit_pipeline.checks.per_map import BADNESS, judge_maps, label, peak, top_explanations
-from audit_pipeline.checks.wording import percent, shown
+from audit_pipeline.checks.wording import counted, percent, shown
 from audit_pipeline.evidence import Evidence
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Explanation
+
+MANY = 2.0
 
 _STILL_SHOWN = frozenset(("all negative", "saturated"))
 """Blank maps whose signed form still says something."""
@@ -71,26 +80,61 @@ def _emptiness(explanation: Explanation, floor: float) -> Result:
     provenance="sim",
     reference="Simulated null of smooth random maps, see null_limits",
     advice="Do not localise from this map.",
+    direction="above",
+    version=2,
 )
 def diffuse_map(evidence: Evidence, *, slack: float = 1.0) -> Result:
     """Flag a map more even than 99 % of random maps of its grid, by entropy or by the area above half of the peak.
 
-    The entropy of the mass is divided by that of an even map; above the 95 % quantile it is a note. `slack`
-    multiplies the limits of the area.
+    The entropy of the mass is divided by that of an even map and is the value in any case; above the 95 % quantile it
+    is a note. `slack` multiplies the limits of the area. A constant map is diffuse too.
     """
 
     def judge(explanation: Explanation) -> Result:
         masses, limits = mass(explanation), limits_for(explanation.grid)
         entropy, area = normalised_entropy(masses), half_peak_area(masses)
-        if area > slack * limits.half_peak_area_99:
-            text = f"{percent(area)} of the input lies above half of the peak"
-            text += f" (limit {percent(slack * limits.half_peak_area_99)})."
-            return Result(Outcome.FLAG, text, value=area, limit=slack * limits.half_peak_area_99, unit="share of input")
-        outcome = Outcome.NOTE if entropy > limits.entropy_95 else Outcome.PASS
-        outcome = Outcome.FLAG if entropy > limits.entropy_99 else outcome
-        limit = limits.entropy_95 if outcome is Outcome.NOTE else limits.entropy_99
-        text = f"the entropy of the map is {entropy:.4f} of that of an even map (limit {limit:.4f})."
+        outcome, limit = Outcome.PASS, limits.entropy_99
+        text = f"the entropy of the map is {entropy:.4f} of that of an even map"
+        if entropy > limits.entropy_99 or area > slack * limits.half_peak_area_99:
+            outcome = Outcome.FLAG
+        elif entropy > limits.entropy_95:
+            outcome, limit = Outcome.NOTE, limits.entropy_95
+        text += f" (limit {limit:.4f}), and {percent(area)} of the input lies above half of the peak"
+        text += f" (limit {percent(slack * limits.half_peak_area_99)})."
         return Result(outcome, text, value=entropy, limit=limit, unit="share of maximal entropy")
+
+    return judge_maps(evidence, judge, despite=frozenset({"constant"}))
+
+
+@check(
+    "D10",
+    title="Fragmented map",
+    family="D",
+    sentence="The evidence falls into many small pieces, none of which stands out.",
+    severity=(3, 4, 3),
+    provenance="sim",
+    reference="Simulated null of smooth random maps, see null_limits",
+    advice="Smooth the map or explain a deeper layer before reading places from it.",
+    direction="above",
+)
+def fragmented_map(evidence: Evidence, *, slack: float = 1.0) -> Result:
+    """Flag a map with more pieces than 95 % of random maps of its grid, whose largest is smaller than in 95 % of them.
+
+    A piece is a connected part of what lies at or above half of the peak; its size is its share of that area. More
+    than `MANY` times the limit is flagged whatever the largest one holds. `slack` multiplies the limit of the number.
+    """
+
+    def judge(explanation: Explanation) -> Result:
+        masses, limits = mass(explanation), limits_for(explanation.grid)
+        sizes = half_peak_parts(masses)
+        largest, most = float(sizes.max() / sizes.sum()), slack * limits.parts_95
+        is_broken = sizes.size > MANY * most or (sizes.size > most and largest < limits.largest_part_5)
+        text = (
+            f"what reaches half of the peak falls into {counted(sizes.size, 'piece')} (limit {shown(most)}), the "
+            f"largest with {percent(largest)} of the area (at least {percent(limits.largest_part_5)})."
+        )
+        outcome = Outcome.FLAG if is_broken else Outcome.PASS
+        return Result(outcome, text, value=float(sizes.size), limit=most, unit="pieces")
 
     return judge_maps(evidence, judge)
 
@@ -104,14 +148,16 @@ def diffuse_map(evidence: Evidence, *, slack: float = 1.0) -> Result:
     provenance="sim",
     reference="Simulated null of smooth random maps, see null_limits",
     advice="Look at that slice for an artefact.",
+    direction="below",
+    version=2,
 )
-def one_slice(evidence: Evidence, *, slack: float = 1.0, thin_cells: float = 2.0) -> Result:
+def one_slice(evidence: Evidence, *, slack: float = 1.0, thin_cells: float = 2.5) -> Result:
     """Flag a volume's map that is concentrated in few slices along axis 0 but not within those slices.
 
     Concentrated means: the heaviest slice holds more, relative to the mean slice, than in 99 % of random maps of the
-    grid (`slack` multiplies this limit), and the effective number of slices is below `thin_cells` cells of the grid.
-    The value is the ratio while it stays below its limit, else the extent across slices, which then decides.
-    A map that extends within the slice at most twice as many cells as across slices is focal, and only a note.
+    grid (`slack` multiplies this limit), and the effective number of slices is below `thin_cells` cells of the grid,
+    which are two that share one slice, widened by interpolation. The value is that extent. A map that extends within
+    the slice at most twice as many cells as across slices is focal, and only a note.
     """
     if evidence.prepared.inside.ndim == 2:
         return not_evaluable("An image has one slice.")
@@ -133,8 +179,6 @@ def one_slice(evidence: Evidence, *, slack: float = 1.0, thin_cells: float = 2.0
             f"(at least {shown(thin_cells)})"
         )
         text += "; it is focal within the slice too." if outcome is Outcome.NOTE else "."
-        if ratio <= limit:
-            return Result(outcome, text, value=ratio, limit=limit, unit="times the mean slice")
         return Result(outcome, text, value=extents[0], limit=thin_cells, unit="cells across slices")
 
-    return judge_maps(evidence, judge)
+    return judge_maps(evidence, judge, is_below=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 from scipy.ndimage import binary_fill_holes, generate_binary_structure, label
 
+from audit_pipeline.checks.grids import on_input
 from audit_pipeline.checks.map_measures import border_band
+from audit_pipeline.checks.source_slices import grey_of
+from audit_pipeline.checks.text_mask import text_mask
 from audit_pipeline.records import Floats, Image, Mask, Matrix, Prepared
 
 BINS = 256
@@ -18,6 +21,9 @@ NOISE_REACH, LEAST_REACH = 4.0, 0.04
 
 FLATNESS = 0.20
 """Air is flat: it reaches at most this share of the grey range above its level."""
+
+LEAST_FILLING, FILLING_GAP = 0.01, 0.15
+"""A filling covers at least this share of the image, and lies below everything else by this share of the range."""
 
 LEAST_BODY, LEAST_AIR = 0.02, 0.005
 """A body fills at least this share of the input, and air at least this one; else neither is believed."""
@@ -35,27 +41,49 @@ class Masks:
 
 def masks_of(image: Image, prepared: Prepared) -> Masks:
     """Return the patient, the padding, the border band and the letters, each on the prepared grid."""
-    padding = ~prepared.inside | invalid_on_input(image, prepared)
-    text = np.zeros_like(padding)
+    padding = ~prepared.inside | on_input(padding_of(image), prepared)
+    text = text_mask(image, prepared)
     border = border_band(prepared.inside.shape)
     for mask in (padding, text, border):
         mask.setflags(write=False)
-    return Masks(body=body_mask(prepared), padding=padding, border=border, text=text)
+    inside = ~padding
+    inside.setflags(write=False)
+    body = body_mask(replace(prepared, inside=inside))
+    return Masks(body=body, padding=padding, border=border, text=text)
 
 
-def invalid_on_input(image: Image, prepared: Prepared) -> Mask:
-    """Return where the source voxel nearest to a voxel of the model input is marked as invalid, (*S)."""
-    shape = prepared.inside.shape
-    if image.invalid is None or not image.invalid.any():
-        return np.zeros(shape, dtype=np.bool_)
-    places = np.indices(shape).reshape(len(shape), -1)
-    source = prepared.to_source[:-1, :-1] @ places + prepared.to_source[:-1, -1:]
-    nearest = np.rint(source).astype(int)
-    limits = np.asarray(image.shape)[:, None]
-    inside = ((nearest >= 0) & (nearest < limits)).all(axis=0)
-    found = np.zeros(places.shape[1], dtype=np.bool_)
-    found[inside] = image.invalid[tuple(nearest[:, inside])]
-    return found.reshape(shape)
+def padding_of(image: Image) -> Mask:
+    """Return what is no measurement on the source: what it marks as invalid, a filling, and a frame of one value.
+
+    A filling lies outside the circle that a scanner reconstructs: the lowest value, repeated and far below all others.
+    A frame is what a viewer or a converter adds: whole rows, columns or slices from an edge on that hold one and the
+    same value, the lowest or the highest of the image.
+    """
+    invalid = np.zeros(image.shape, dtype=np.bool_) if image.invalid is None else image.invalid.copy()
+    grey = grey_of(image)
+    invalid |= _filling(grey)
+    for level in (grey.min(), grey.max()):
+        filled = (grey == level) | invalid
+        for axis in range(filled.ndim):
+            others = tuple(other for other in range(filled.ndim) if other != axis)
+            whole = filled.all(axis=others)
+            if whole.all():
+                return invalid
+            before, after = int(whole.argmin()), int(whole[::-1].argmin())
+            frame = np.zeros(whole.shape, dtype=np.bool_)
+            frame[:before], frame[whole.size - after :] = True, True
+            invalid |= frame.reshape([-1 if place == axis else 1 for place in range(filled.ndim)])
+    return invalid
+
+
+def _filling(grey: Floats) -> Mask:
+    lowest = grey == grey.min()
+    share = float(lowest.mean())
+    if not LEAST_FILLING < share < 1:
+        return np.zeros(grey.shape, dtype=np.bool_)
+    above = float(grey[~lowest].min() - grey.min())
+    is_apart = above > FILLING_GAP * float(grey.max() - grey.min())
+    return lowest if is_apart else np.zeros(grey.shape, dtype=np.bool_)
 
 
 def body_mask(prepared: Prepared) -> Mask | None:
@@ -110,8 +138,9 @@ def _frame(inside: Mask) -> tuple[slice, ...]:
 def _corner_air(scaled: Matrix, inside: Mask) -> Mask | None:
     """Return the air (empty when the frame is filled), or None when a volume's dark corners are not flat enough."""
     filled = np.zeros_like(inside)
-    dark = _at_corners(inside & (scaled <= otsu(scaled[inside])))
+    dark = _at_corners((scaled <= otsu(scaled[inside])) | ~inside) & inside
     edge = dark & border_and_centre(scaled.shape)[0]
+    edge = edge if edge.any() else dark
     if dark.sum() < LEAST_AIR * inside.sum() or not edge.any():
         return filled
     level = float(np.median(scaled[edge]))
@@ -119,7 +148,7 @@ def _corner_air(scaled: Matrix, inside: Mask) -> Mask | None:
     reach = max(NOISE_REACH * noise, LEAST_REACH)
     if reach > FLATNESS:
         return None if scaled.ndim == 3 else filled
-    air = _at_corners(dark & (scaled <= level + reach))
+    air = _at_corners((dark & (scaled <= level + reach)) | ~inside) & inside
     return air if air.sum() >= LEAST_AIR * inside.sum() else filled
 
 
@@ -157,22 +186,6 @@ def otsu(values: Matrix) -> float:
         between = np.where((below > 0) & (above > 0), below * above * (means[0] - means[1]) ** 2, 0)
     best = np.flatnonzero(between >= between.max() * (1 - 1e-12))
     return float(edges[1:-1][best].mean())
-
-
-def grey_of(image: Image) -> Floats:
-    """Return the values, for colour the brightest of the three channels."""
-    return np.asarray(image.values.max(axis=-1) if image.is_colour else image.values)
-
-
-def sampled(image: Image, most_slices: int = 24) -> tuple[Matrix, Mask]:
-    """Return at most about `most_slices` evenly chosen slices and where they are valid and finite."""
-    values = grey_of(image).astype(np.float64) if image.values.ndim == 2 else grey_of(image)
-    invalid = np.zeros(image.shape, dtype=np.bool_) if image.invalid is None else image.invalid
-    if values.ndim == 3:
-        step = max(1, values.shape[0] // most_slices)
-        values, invalid = values[::step].astype(np.float64), invalid[::step]
-    valid = ~invalid & np.isfinite(values)
-    return np.where(valid, values, 0.0), valid
 
 
 def border_and_centre(shape: Sequence[int]) -> tuple[Mask, Mask]:

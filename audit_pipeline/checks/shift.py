@@ -1,19 +1,151 @@
-"""Whether the model knows such images: distance to the reference studies (B07)."""
+"""Whether the model knows such studies, from its features and logits: B01, B02, their disagreement B06, and B07."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
 from audit_pipeline.checks.declare import Result, check, not_evaluable
-from audit_pipeline.checks.wording import counted, percent, shown
-from audit_pipeline.evidence import Evidence, Reference
+from audit_pipeline.checks.novelty import (
+    LOGIT_SCORES,
+    Novelty,
+    groups_of,
+    logit_scores,
+    neighbour_distance,
+    relative_mahalanobis,
+    strongest,
+)
+from audit_pipeline.checks.shift_image import thumbnail_novelty
+from audit_pipeline.checks.wording import counted, percent, sentence, shown
+from audit_pipeline.evidence import Evidence, Reference, Unanswered
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Matrix, Prediction, Task
 
 MOMENTS = ("mean", "standard deviation", "minimum", "maximum")
+
+
+@check(
+    "B01",
+    title="Features unlike the reference",
+    family="B",
+    sentence="Inside the model this study looks unlike every study it was characterised on.",
+    severity=(5, 3, 5),
+    provenance="cal",
+    reference="Sun 2022 (arXiv:2204.06507), neighbours; Ren 2021 (arXiv:2106.09022), relative Mahalanobis",
+    advice="Treat the probability as void.",
+)
+def unfamiliar_features(evidence: Evidence, *, neighbours: int = 10, least: int = 20) -> Result:
+    """Compare the features with those of the clean reference studies.
+
+    Two distances: to the `neighbours`-th nearest reference study, and the relative Mahalanobis distance, where the
+    classes are the labels of the reference or, without labels, what the model said. The one that stands out more
+    counts, in units of the way from the median to the 95 % quantile of the clean studies.
+    """
+    found = feature_novelty(evidence, neighbours=neighbours, least=least)
+    return found.result(f"The features stand out by {shown(found.value)} clean spreads", "clean spreads")
+
+
+def feature_novelty(evidence: Evidence, *, neighbours: int = 10, least: int = 20) -> Novelty:
+    """Return how unusual the features of the study are.
+
+    Raises
+    ------
+    Unanswered
+        There is no reference, or its features are others.
+    """
+    reference, features = evidence.reference, np.asarray(evidence.prediction.features, dtype=np.float64)
+    layer = evidence.explanations[0].layer if evidence.explanations else ""
+    reason = _missing(reference, features, layer, max(least, neighbours + 2))
+    if reference is None or reason:
+        raise Unanswered(reason)
+    nearest, between = neighbour_distance(reference.features, features, neighbours)
+    own, clean, words = [nearest], [between], [f"the {neighbours}th nearest lies {shown(nearest)} away"]
+    groups = groups_of(reference.labels, reference.logits, evidence.prediction.task)
+    relative = None if groups is None else relative_mahalanobis(reference.features, features, groups)
+    if relative is None:
+        words.append("classes of the reference are not known, so there is no relative Mahalanobis distance")
+    else:
+        own.append(relative[0])
+        clean.append(relative[1])
+        words.append(f"the relative Mahalanobis distance is {shown(relative[0])}")
+    value, null, _ = strongest(np.asarray(own), np.stack(clean, axis=1))
+    return Novelty(value, null, f" {sentence(*words)}")
+
+
+@check(
+    "B02",
+    title="Logits unlike the reference",
+    family="B",
+    sentence="The model answers in a way it does not answer to any study it was characterised on.",
+    severity=(4, 3, 5),
+    provenance="cal",
+    reference="Liu 2020 (arXiv:2010.03759), energy; Hendrycks 2017 (arXiv:1610.02136), confidence",
+    advice="Treat the probability as void.",
+)
+def unfamiliar_logits(evidence: Evidence, *, least: int = 20) -> Result:
+    """Compare energy, largest logit, confidence and entropy with those of the clean reference studies.
+
+    Energy counts on both sides, as an answer may also be stronger than any clean study gives; the other three count
+    where the model is less sure. The one that stands out most counts, see `strongest`.
+    """
+    found = logit_novelty(evidence, least=least)
+    return found.result(f"The logits stand out by {shown(found.value)} clean spreads", "clean spreads")
+
+
+def logit_novelty(evidence: Evidence, *, least: int = 20) -> Novelty:
+    """Return how unusual the logits of the study are.
+
+    Raises
+    ------
+    Unanswered
+        The reference holds no logits, or of other classes.
+    """
+    reference, task = evidence.reference, evidence.prediction.task
+    if reference is None or reference.logits is None:
+        raise Unanswered("There are no logits of reference studies to compare with.")
+    logits = np.asarray(evidence.prediction.logits, dtype=np.float64)[None]
+    if len(reference.logits) < least or reference.logits.shape[1] != logits.shape[1]:
+        studies, classes = reference.logits.shape
+        raise Unanswered(
+            f"The reference holds {studies} rows of {classes} logits; {least} of {logits.size} are needed."
+        )
+    if not (np.isfinite(logits).all() and np.isfinite(reference.logits).all()):
+        raise Unanswered("A logit of the study or of the reference is not finite.")
+    own, clean = logit_scores(logits, task), logit_scores(reference.logits, task)
+    middle = float(np.median(clean[:, 0]))
+    own[:, 0], clean[:, 0] = np.abs(own[:, 0] - middle), np.abs(clean[:, 0] - middle)
+    value, null, which = strongest(own[0], clean)
+    return Novelty(value, null, f" What stands out most is the {LOGIT_SCORES[which]}.")
+
+
+@check(
+    "B06",
+    title="Novelty measures disagree",
+    family="B",
+    sentence="One measure finds this study unusual and the others find it ordinary: it may be near what is known.",
+    severity=(2, 3, 5),
+    provenance="dom",
+    reference="Engineering judgement",
+    advice="Read B01, B02 and B03 together.",
+)
+def novelty_disagrees(evidence: Evidence, *, unusual: float = 0.01, ordinary: float = 0.5) -> Result:
+    """Note when one of the p-values of B01, B02 and B03 is at most `unusual` and all others exceed `ordinary`."""
+    p_values: dict[str, float] = {}
+    reasons = []
+    for code, measure in (("B01", feature_novelty), ("B02", logit_novelty), ("B03", thumbnail_novelty)):
+        try:
+            p_values[code] = measure(evidence).p_value
+        except Unanswered as missing:
+            reasons.append(f"{code}: {missing}")
+    if len(p_values) < 2:
+        return not_evaluable(f"Two of B01, B02 and B03 are needed. {' '.join(reasons)}")
+    low, *others = sorted(p_values, key=lambda code: p_values[code])
+    is_split = p_values[low] <= unusual and all(p_values[code] > ordinary for code in others)
+    listed = ", ".join(f"{code} {shown(value)}" for code, value in sorted(p_values.items()))
+    text = f"Conformal p-values: {listed} (a note where one is at most {shown(unusual)} and the others exceed "
+    text += f"{shown(ordinary)})."
+    return Result(Outcome.NOTE if is_split else Outcome.PASS, text, p_values[low], unusual, "p-value")
 
 
 @check(
@@ -42,7 +174,7 @@ def confident_outlier(
     reason = _missing(reference, features, layer, max(least, neighbours + 2))
     if reference is None or reason:
         return not_evaluable(reason)
-    distance, null = _distances(reference.features.astype(np.float64), features, neighbours)
+    distance, null = neighbour_distance(reference.features, features, neighbours)
     studies = null.size
     rank = math.ceil((studies + 1) * (1 - alpha) - 1e-9)
     limit = float(np.sort(null)[min(rank, studies) - 1])
@@ -74,17 +206,6 @@ def _missing(reference: Reference | None, features: Matrix, layer: str, least: i
     if not (np.isfinite(features).all() and np.isfinite(reference.features).all()):
         return "A feature of the study or of the reference is not finite."
     return ""
-
-
-def _distances(reference: Matrix, features: Matrix, neighbours: int) -> tuple[float, Matrix]:
-    """Return the study's distance and those of the reference studies, each to its `neighbours`-th nearest other."""
-    spread = reference.std(axis=0)
-    scale = np.where(spread > 0, spread, 1.0)
-    standard = (reference - reference.mean(axis=0)) / scale
-    point = (features - reference.mean(axis=0)) / scale
-    between = np.sort(cdist(standard, standard), axis=1)  # column 0 is the study itself
-    own = np.sort(np.linalg.norm(standard - point, axis=1))
-    return float(own[neighbours - 1]), np.asarray(between[:, neighbours])
 
 
 def confidence_of(prediction: Prediction) -> float:

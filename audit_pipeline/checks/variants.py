@@ -72,7 +72,8 @@ def _groups(
     for one in chosen:
         generator = np.random.default_rng([evidence.seed, zlib.crc32(one.name.encode())])
         try:
-            inputs = one.make(evidence, generator)
+            with np.errstate(all="ignore"):
+                inputs = one.make(evidence, generator)
         except Unanswered as missing:
             answers[one.name] = str(missing)
             continue

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import rankdata
 
+from audit_pipeline.cohort.comparison import clustered_variance, influence
 from audit_pipeline.cohort.proportions import FEWEST, Z_95
 
 Vector = NDArray[np.float64]
@@ -29,12 +30,20 @@ class Discrimination:
     reason: str = ""
 
 
-def discrimination(scores: Sequence[float], is_positive: Sequence[bool]) -> Discrimination:
+def discrimination(
+    scores: Sequence[float] | Vector,
+    is_positive: Sequence[bool] | NDArray[np.bool_],
+    clusters: NDArray[np.int64] | None = None,
+) -> Discrimination:
     """Return the AUROC of `scores` (higher means positive) with its 95 % interval.
 
     The interval is DeLong's on the logit scale, ``logit(A) +- z SE / (A (1 - A))``, which stays inside 0 to 1. When
     DeLong's variance is zero, as for complete separation, it would have no width; then the bounds are the score
     interval of `newcombe_interval`. With fewer than `proportions.FEWEST` positives or negatives nothing is estimated.
+
+    Parameters
+    ----------
+    clusters : number of the patient of each case; where patients repeat, the variance is Obuchowski's if it is larger
     """
     values, truth = np.asarray(scores, dtype=np.float64), np.asarray(is_positive, dtype=np.bool_)
     positives, negatives = int(truth.sum()), int((~truth).sum())
@@ -44,11 +53,14 @@ def discrimination(scores: Sequence[float], is_positive: Sequence[bool]) -> Disc
     if not np.isfinite(values).all():
         return _none(values.size, positives, "a score is not finite")
     area, variance = delong(values[truth], values[~truth])
+    repeats = clusters is not None and np.unique(clusters).size < values.size
+    if repeats:
+        variance = max(variance, clustered_variance(influence(values, truth)[1], truth, clusters))
     if 0 < area < 1 and variance > 0:
         reach = Z_95 * sqrt(variance) / (area * (1 - area))
         centre = log(area / (1 - area))
         low, high = (1 / (1 + exp(-max(-700.0, min(700.0, centre + sign * reach)))) for sign in (-1, 1))
-        method = "DeLong, logit scale"
+        method = "DeLong with Obuchowski's clusters, logit scale" if repeats else "DeLong, logit scale"
     else:
         low, high = newcombe_interval(area, positives, negatives)
         method = "Newcombe score interval, as DeLong's variance is zero"

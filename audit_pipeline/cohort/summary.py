@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
+import numpy as np
+
 from audit_pipeline.cohort.discrimination import discrimination
-from audit_pipeline.cohort.proportions import Proportion, proportion
+from audit_pipeline.cohort.proportions import Proportion, clustered_proportion
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Status, Task
 from audit_pipeline.study_record import PredictionFacts, StudyRecord
@@ -22,6 +24,11 @@ SERIOUSNESS = (
     Outcome.PASS,
 )
 """Verdicts in the order in which a reviewer should see their studies."""
+
+DEVELOPMENT_SPLITS = frozenset(
+    {"train", "training", "tune", "tuning", "val", "valid", "validation", "dev", "development"}
+)
+"""Values of the column split whose studies helped to make the model; they are never counted as performance."""
 
 LABEL_SEPARATORS = "|;"
 """Between the names of a label with several findings (multilabel)."""
@@ -59,7 +66,8 @@ class CohortSummary:
     verdicts : prediction or explanation -> outcome -> number of audited studies
     refusals : error code -> number of refused and failed studies
     confidence : level of all intervals
-    labelled : audited studies with a usable label; unknown_labels : those whose label names no class of the model
+    labelled : audited studies with a usable label that did not help to make the model
+    unknown_labels : those whose label names no class of the model
     """
 
     counts: Mapping[str, int]
@@ -109,7 +117,8 @@ def _outcomes(records: Sequence[StudyRecord]) -> dict[str, dict[str, int]]:
     return {code: _tally(by_code[code]) for code in sorted(by_code)}
 
 
-Labelled = tuple[PredictionFacts, frozenset[str]]
+Labelled = tuple[PredictionFacts, frozenset[str], str]
+"""Prediction, true classes, and the patient or, where nobody says who that is, the study."""
 
 
 def _labelled(records: Sequence[StudyRecord]) -> tuple[list[Labelled], int]:
@@ -119,11 +128,13 @@ def _labelled(records: Sequence[StudyRecord]) -> tuple[list[Labelled], int]:
     for record in sorted(records, key=lambda one: one.study):
         if record.status is not Status.AUDITED or record.prediction is None or not (record.label or "").strip():
             continue
+        if record.facts.get("split", "").casefold() in DEVELOPMENT_SPLITS:
+            continue
         truth = true_classes(str(record.label), record.prediction)
         if truth is None:
             unknown += 1
         else:
-            usable.append((record.prediction, truth))
+            usable.append((record.prediction, truth, record.facts.get("patient") or record.study))
     return usable, unknown
 
 
@@ -154,24 +165,22 @@ def _performance(labelled: Sequence[Labelled]) -> tuple[ClassPerformance, ...]:
 
 
 def _of_class(name: str, labelled: Sequence[Labelled]) -> ClassPerformance:
-    truth = [name in present for _, present in labelled]
-    called = [name in prediction.predicted for prediction, _ in labelled]
-    found = discrimination([prediction.probabilities[name] for prediction, _ in labelled], truth)
-    positives = sum(truth)
-    hits = sum(one and other for one, other in zip(truth, called, strict=True))
-    quiet = sum(not one and not other for one, other in zip(truth, called, strict=True))
+    truth = np.asarray([name in present for _, present, _ in labelled], dtype=np.bool_)
+    called = np.asarray([name in prediction.predicted for prediction, _, _ in labelled], dtype=np.bool_)
+    patients = np.unique([patient for _, _, patient in labelled], return_inverse=True)[1].astype(np.int64)
+    found = discrimination([prediction.probabilities[name] for prediction, _, _ in labelled], truth, patients)
     return {
         "class": name,
         "n": len(labelled),
-        "positives": positives,
+        "positives": int(truth.sum()),
         "auroc": found.auroc,
         "auroc_low": found.low,
         "auroc_high": found.high,
         "auroc_method": found.method,
         "reason": found.reason,
         "threshold": labelled[0][0].thresholds.get(name),
-        "sensitivity": proportion(hits, positives),
-        "specificity": proportion(quiet, len(labelled) - positives),
+        "sensitivity": clustered_proportion(called[truth], patients[truth]),
+        "specificity": clustered_proportion(~called[~truth], patients[~truth]),
     }
 
 

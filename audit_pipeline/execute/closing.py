@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from audit_pipeline.checks import catalogue
+from audit_pipeline.checks import catalogue, error_rates
+from audit_pipeline.cohort.catalogue import cohort_catalogue
+from audit_pipeline.cohort.record import Plan
 from audit_pipeline.cohort.summary import summarise, worst_first
 from audit_pipeline.config import AuditConfig
+from audit_pipeline.execute.cohort import concluded, gathered
 from audit_pipeline.load import NOTES
 from audit_pipeline.pipeline import render
 from audit_pipeline.records import Panel, Status
-from audit_pipeline.report import ReportContext, render_audit
+from audit_pipeline.report import ReportContext, render_audit, render_audit_html
+from audit_pipeline.scales import Scale, Sign, cohort_scale, largest
 from audit_pipeline.store.figures import read_figures
 from audit_pipeline.store.files import json_bytes, sha256
 from audit_pipeline.store.ledger import write_ledger
-from audit_pipeline.store.run_folder import RunFolder
-from audit_pipeline.store.tables import findings_bytes, results_bytes
-from audit_pipeline.study_record import StudyRecord
+from audit_pipeline.store.run_folder import RunFolder, timeless_run
+from audit_pipeline.store.tables import findings_bytes, fmea_bytes, results_bytes
+from audit_pipeline.study_record import ExplanationFacts, StudyRecord
 
 COHORT_SCHEMA = "audit-pipeline/cohort/1"
 RUN_DIGITS = 12
@@ -69,12 +73,13 @@ def render_reports(run: Path, on_progress: OnProgress | None = None) -> AuditRes
             folder.write(f"studies/{record.study}/{name}", content)
         if on_progress:
             on_progress(done, len(records), f"{record.study} rendered")
-    return close(folder, context, excluded=facts.get("counts", {}).get("excluded", 0))
+    return close(folder, context, config, excluded=facts.get("counts", {}).get("excluded", 0))
 
 
 def report_context(config: AuditConfig, run: Mapping[str, Any]) -> ReportContext:
     """Return what stands on every report of a run, from the configuration and the content of ``run.json``."""
     modes = [*(check.mode for check in catalogue().values()), *NOTES]
+    modes += [check.mode for check in cohort_catalogue().values()]
     return ReportContext(
         run=sha256(json_bytes(run["identity"]))[:RUN_DIGITS],
         audit_name=config.audit.name,
@@ -100,18 +105,80 @@ def _panels(folder: RunFolder, record: StudyRecord, *, most: int | None = None) 
     return read_figures(place, most=most) if record.status is Status.AUDITED else ()
 
 
-def close(folder: RunFolder, context: ReportContext, *, excluded: int) -> AuditResult:
-    """Write everything that speaks of the whole cohort, and the chain over all files."""
+def cohort_scales(records: Sequence[StudyRecord], sign: Sign) -> Mapping[tuple[str, int], Scale]:
+    """Return, for every method and target class, one scale over the maps of all studies."""
+    groups: dict[tuple[str, int], list[ExplanationFacts]] = {}
+    for record in records:
+        for facts in record.explanations:
+            groups.setdefault((facts.method, facts.target), []).append(facts)
+    return {
+        key: cohort_scale(
+            [largest(one.statistics.min, one.statistics.max, sign) for one in alike],
+            [one.signal_floor for one in alike],
+            sign=sign,
+            unit=alike[0].unit,
+            class_name=alike[0].target_name,
+        )
+        for key, alike in groups.items()
+    }
+
+
+def _render_again(folder: RunFolder, records: Sequence[StudyRecord], context: ReportContext) -> None:
+    """Render the study reports that exist anew, because what the colours stand for is known only now."""
+    for record in records:
+        place = folder.study(record.study)
+        has_pdf = (place / "report.pdf").exists()
+        if record.status is Status.AUDITED and (has_pdf or (place / "report.html").exists()):
+            sampled = frozenset({record.study} if has_pdf else ())
+            for name, content in render(record, _panels(folder, record), context, sampled).items():
+                folder.write(f"studies/{record.study}/{name}", content)
+
+
+def _of_the_cohort(
+    folder: RunFolder,
+    records: Sequence[StudyRecord],
+    context: ReportContext,
+    config: AuditConfig,
+    plan: Plan | None,
+    outcomes: Mapping[str, Mapping[str, int]],
+) -> dict[str, Any]:
+    """Return what the checks of the cohort say, or said when the run was closed."""
+    known = folder.cohort() if plan is None else {}
+    if "cohort_checks" in known and "fmea" in known:
+        return {key: known[key] for key in ("cohort_checks", "fmea")}
+    cohort = gathered(folder, records, plan or Plan(), config)
+    planted = {code: rates.found for code, rates in error_rates().items()}
+    return concluded(cohort, config, context.failure_modes, outcomes, planted)
+
+
+def close(
+    folder: RunFolder, context: ReportContext, config: AuditConfig, *, excluded: int, plan: Plan | None = None
+) -> AuditResult:
+    """Write everything that speaks of the whole cohort, and the chain over all files.
+
+    plan : what was declared beforehand; None renders again what the checks of the cohort said before
+    """
     records = worst_first(folder.records())
+    if context.settings.scale == "class":
+        context = replace(context, cohort_scales=cohort_scales(records, context.settings.sign))
+        _render_again(folder, records, context)
     counts = {str(status): sum(record.status is status for record in records) for status in Status}
     counts = {"found": len(records) + excluded, **counts, "excluded": excluded}
     folder.write("results.parquet", results_bytes(records))
     folder.write("findings.parquet", findings_bytes(records))
-    summary = {**asdict(summarise(records)), "counts": counts}
-    folder.write_json("cohort.json", {"schema": COHORT_SCHEMA, **summary, "worst_first": [r.study for r in records]})
+    summary: dict[str, Any] = {**asdict(summarise(records)), "counts": counts}
+    summary |= _of_the_cohort(folder, records, context, config, plan, summary["outcomes"])
+    folder.write("fmea.csv", fmea_bytes(summary["fmea"]))
+    cohort = json_bytes({"schema": COHORT_SCHEMA, **summary, "worst_first": [r.study for r in records]})
+    folder.write("cohort.json", cohort)
     thumbnails = {one.study: panel for one in records[:MOST_THUMBNAILS] for panel in _panels(folder, one, most=1)}
-    folder.write("report.pdf", render_audit(records, summary, thumbnails, context))
-    facts = {**folder.run(), "counts": counts, "end": datetime.now(UTC).isoformat(timespec="seconds")}
-    folder.write_json("run.json", facts)
+    facts = {**folder.run(), "counts": counts}
+    attached = {"cohort.json": cohort, "run.json": timeless_run(facts)}
+    folder.write("report.pdf", render_audit(records, summary, thumbnails, context, attached))
+    if context.settings.html != "none":
+        pages = {one.study: f"studies/{one.study}/report.html" for one in records}
+        pages = {study: page for study, page in pages.items() if (folder.path / page).exists()}
+        folder.write("report.html", render_audit_html(records, summary, thumbnails, context, pages))
+    folder.write_json("run.json", {**facts, "end": datetime.now(UTC).isoformat(timespec="seconds")})
     write_ledger(folder.path)
     return AuditResult(folder=folder.path, report=folder.report, counts=counts, records=tuple(records))

@@ -12,18 +12,22 @@ from typing import Any
 
 from audit_pipeline.card import ModelCard, read_card
 from audit_pipeline.checks import validate_settings
+from audit_pipeline.cohort.run import validate_cohort_settings
 from audit_pipeline.config import AuditConfig, read_config
 from audit_pipeline.errors import ConfigError
+from audit_pipeline.evidence import Reference
 from audit_pipeline.execute.closing import AuditResult, OnProgress, close, report_context, sampled_keys
+from audit_pipeline.execute.cohort import plan_of
+from audit_pipeline.execute.layers import with_layer
 from audit_pipeline.execute.plan import Work, linkage, plan
 from audit_pipeline.explain.methods import EXPLAINERS
 from audit_pipeline.load import find_studies, read_labels, validate_rules
 from audit_pipeline.models.classifier import Classifier, load_classifier
-from audit_pipeline.pipeline import Auditor, audit_study
+from audit_pipeline.pipeline import Auditor, audit_study, ready
 from audit_pipeline.store.files import json_bytes, sha256
 from audit_pipeline.store.pseudonym import site_key
+from audit_pipeline.store.reference import read_reference
 from audit_pipeline.store.run_folder import RunFolder
-from audit_pipeline.store.tables import read_reference
 from audit_pipeline.study_record import ModelFacts, StudyRecord
 
 LOG = logging.getLogger("audit_pipeline")
@@ -41,6 +45,7 @@ def run_audit(  # noqa: PLR0913 - the overrides of the command line
     shard: tuple[int, int] = (1, 1),
     limit: int | None = None,
     allow_code: bool = False,
+    own_reference: bool = True,
     on_progress: OnProgress | None = None,
 ) -> AuditResult:
     """Audit every study that a configuration names; started again on the same output, it finishes what is missing.
@@ -54,6 +59,7 @@ def run_audit(  # noqa: PLR0913 - the overrides of the command line
     shard : (i, n): audit the i-th of n parts of the studies; every part may run on another machine
     limit : audit at most this many studies
     allow_code : whether a Python factory named in the model card may run
+    own_reference : whether the reference studies of the model card are used where the configuration names none
     on_progress : called after every study
 
     Raises
@@ -61,32 +67,45 @@ def run_audit(  # noqa: PLR0913 - the overrides of the command line
     ConfigError, ModelError, StoreError
         Before any study is touched: the settings, the model or the run folder are impossible.
     """
-    settings = _resolve(config, inputs, output, device, level, sets)
+    settings = resolved(config, inputs=inputs, output=output, device=device, level=level, sets=sets)
     validate_settings(settings.checks)
+    validate_cohort_settings(settings.cohort)
     validate_rules(settings.input.select)
     for method in settings.explain.methods:
         EXPLAINERS[method]
     card = read_card(settings.model.card)
     labels = read_labels(settings.input.labels) if settings.input.labels else {}
     secret = site_key(settings.run.site_key)
-    planned = plan(find_studies(settings.input.paths), secret, labels, shard, limit)
-    classifier = load_classifier(card, device=settings.run.device, allow_code=allow_code)
+    declared = plan_of(settings, card, secret)
+    folder_of_labels = settings.input.labels.parent if settings.input.labels else None
+    planned = plan(find_studies(settings.input.paths), secret, labels, shard, limit, folder=folder_of_labels)
+    classifier = ready(load_classifier(card, device=settings.run.device, allow_code=allow_code))
     folder = RunFolder(settings.run.output)
-    run = folder.open(_identity(settings, card, classifier), _first_facts(settings, card, classifier))
-    auditor = _auditor(settings, card, classifier, run, planned.work)
+    reference = _reference(settings, card, own=own_reference)
+    run = folder.open(_identity(settings, card, classifier, reference), _first_facts(settings, card, classifier))
+    auditor = _auditor(settings, card, classifier, run, planned.work, reference)
+    auditor = with_layer(auditor, planned, folder)
     _audit_all(folder, planned.work, auditor, on_progress)
     folder.write_linkage(linkage(planned))
-    return close(folder, auditor.context, excluded=len(planned.excluded))
+    return close(folder, auditor.context, settings, excluded=len(planned.excluded), plan=declared)
 
 
-def _resolve(
+def resolved(
     config: AuditConfig | Mapping[str, Any] | Path | str,
-    inputs: Sequence[Path | str],
-    output: Path | str | None,
-    device: str | None,
-    level: str | None,
-    sets: Sequence[str],
+    *,
+    inputs: Sequence[Path | str] = (),
+    output: Path | str | None = None,
+    device: str | None = None,
+    level: str | None = None,
+    sets: Sequence[str] = (),
 ) -> AuditConfig:
+    """Return the configuration with the overrides of the command line applied.
+
+    Raises
+    ------
+    ConfigError
+        It is impossible, or names no input.
+    """
     given = [*sets]
     given += [f"run.device={device}"] if device else []
     given += [f"audit.level={level}"] if level else []
@@ -104,7 +123,9 @@ def _resolve(
     return settings
 
 
-def _identity(config: AuditConfig, card: ModelCard, classifier: Classifier) -> dict[str, str]:
+def _identity(
+    config: AuditConfig, card: ModelCard, classifier: Classifier, reference: Reference | None
+) -> dict[str, str]:
     """Return what two runs must share to share a folder; new studies and other reports are welcome in it."""
     content = config.model_dump(mode="json")
     deciding = {name: content[name] for name in ("explain", "checks")}
@@ -117,6 +138,7 @@ def _identity(config: AuditConfig, card: ModelCard, classifier: Classifier) -> d
         "model_card": card.digest(),
         "weights": classifier.weights_sha256,
         "device": classifier.device_name,
+        "reference": "" if reference is None else reference.digest,
     }
 
 
@@ -129,6 +151,8 @@ def _first_facts(config: AuditConfig, card: ModelCard, classifier: Classifier) -
     configuration["run"]["output"] = "."
     configuration["model"]["card"] = {"name": card.name, "version": card.version, "sha256": card.digest()}
     configuration["checks"]["reference"] = None
+    configuration["cohort"]["baseline"] = None
+    configuration["cohort"]["development_sites"] = []
     return {
         "configuration": configuration,
         "model": asdict(model_facts(card, classifier)),
@@ -152,14 +176,30 @@ def model_facts(card: ModelCard, classifier: Classifier) -> ModelFacts:
     )
 
 
-def _auditor(
-    config: AuditConfig, card: ModelCard, classifier: Classifier, run: Mapping[str, Any], work: Sequence[Work]
-) -> Auditor:
-    reference = None
+def _reference(config: AuditConfig, card: ModelCard, *, own: bool) -> Reference | None:
     if config.checks.reference is not None:
-        reference = read_reference(config.checks.reference)
-    elif card.reference is not None:
-        reference = read_reference(card.reference.path, card.reference.sha256)
+        found = read_reference(config.checks.reference)
+    elif own and card.reference is not None:
+        found = read_reference(card.reference.path, card.reference.sha256)
+    else:
+        return None
+    weights = "" if card.weights is None else card.weights.sha256
+    if found.model and weights and found.model != weights:
+        raise ConfigError(
+            "checks.reference: these studies were measured with other weights than the model card names; "
+            "calibrate again with this model"
+        )
+    return found
+
+
+def _auditor(
+    config: AuditConfig,
+    card: ModelCard,
+    classifier: Classifier,
+    run: Mapping[str, Any],
+    work: Sequence[Work],
+    reference: Reference | None,
+) -> Auditor:
     return Auditor(
         config=config,
         card=card,
@@ -176,7 +216,7 @@ def _audit_all(folder: RunFolder, work: Sequence[Work], auditor: Auditor, on_pro
         if folder.is_committed(one.key):
             sentence = f"{one.key} was finished before"
         else:
-            dossier = audit_study(one.source, one.key, one.label, auditor)
+            dossier = audit_study(one.source, one.key, one.label, auditor, one.facts)
             folder.commit(dossier.record, dossier.files)
             sentence = _sentence(dossier.record)
         LOG.info("%d of %d: %s", done, len(work), sentence)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from audit_pipeline.errors import ConfigError
-from audit_pipeline.load import StudySource
+from audit_pipeline.load import StudyFacts, StudySource, facts_of
 from audit_pipeline.store.pseudonym import study_key
 
 LOG = logging.getLogger("audit_pipeline")
@@ -15,11 +16,13 @@ LOG = logging.getLogger("audit_pipeline")
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One study to do: where it lies, its pseudonym, its label."""
+    """One study to do: where it lies, its pseudonym, its label, its facts without identity, its reference mask."""
 
     source: StudySource
     key: str
     label: str | None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    mask: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,13 @@ def plan(
     labels: Mapping[str, Mapping[str, str]],
     shard: tuple[int, int],
     limit: int | None,
+    *,
+    folder: Path | None = None,
 ) -> Plan:
-    """Return the studies to audit and those left out with the reason, both in the order they were found."""
+    """Return the studies to audit and those left out with the reason, both in the order they were found.
+
+    folder : where the paths of the masks in the labels file start; None leaves the masks out
+    """
     index, parts = shard
     if not 1 <= index <= parts:
         raise ConfigError(f"--shard needs I/N with 1 <= I <= N, found {index}/{parts}")
@@ -46,9 +54,11 @@ def plan(
     excluded: list[tuple[Work, str]] = []
     clutter: list[tuple[Work, str]] = []
     seen: set[str] = set()
+    known = facts_of(labels, lambda text: study_key(text, secret), folder)
     for source in sources:
         key = study_key(source.identity, secret)
-        one = Work(source, key, labels.get(source.name, {}).get("label"))
+        told = known.get(source.name, StudyFacts())
+        one = Work(source, key, labels.get(source.name, {}).get("label"), told.facts, told.mask)
         if source.is_clutter:
             clutter.append((one, "no study: text or empty files"))
         elif key in seen:

@@ -11,14 +11,16 @@ import torch
 from torch import nn
 
 from audit_pipeline.errors import ExplainError
-from audit_pipeline.explain.engine import explain_batch
 from audit_pipeline.explain.forward import eager, like_the_model
+from audit_pipeline.explain.parts import explain_whole, one_part
 from audit_pipeline.explain.randomisation import draw_parameters, layers_in_order
 from audit_pipeline.explain.ranking import stages
 from audit_pipeline.records import Floats
 
 BATCH_ELEMENTS = 2**23
 """Elements of the inputs that go through the network together."""
+
+DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 RANDOM_SHARE = 0.25
 """The last quarter of the layers with parameters counts as the last block."""
@@ -39,7 +41,7 @@ def maps_of(
     size = max(1, BATCH_ELEMENTS // max(1, inputs[0].size))
     logits, maps = [], []
     for start in range(0, len(inputs), size):
-        found = explain_batch(
+        found = explain_whole(
             network,
             torch.from_numpy(np.array(inputs[start : start + size])),
             methods=(method,),
@@ -63,7 +65,7 @@ def stage_before(network: nn.Module, inputs: Floats, layer: str) -> str:
         `layer` is the first stage, or its grid is none of the network's stages.
     """
     images = like_the_model(network, torch.from_numpy(np.array(inputs[:1])))
-    names = stages(network, images)
+    names = stages(*one_part(network, images))
     grids = {name: place for place, name in enumerate(names)}
     place = grids.get(layer, len(names) - 1)
     if place == 0:
@@ -112,3 +114,28 @@ def input_gradient(network: nn.Module, inputs: Floats, target: int) -> Floats:
         for parameter, was in flags:
             parameter.requires_grad = was
     return np.concatenate(rows)
+
+
+def dropout_draws(network: nn.Module, inputs: Floats, draws: int, seed: int) -> Floats:
+    """Return the logits (draws, K) of one input (1, C, *S), with the dropout layers of a copy of the network at work.
+
+    Raises
+    ------
+    ExplainError
+        No layer of the network drops anything.
+
+    References
+    ----------
+    Y. Gal, Z. Ghahramani, Dropout as a Bayesian approximation, 2016, arXiv:1506.02142.
+    """
+    changed = deepcopy(eager(network))
+    layers = [one for one in changed.modules() if isinstance(one, DROPOUT) and one.p > 0]
+    if not layers:
+        raise ExplainError("no layer of the network drops anything")
+    for one in layers:
+        one.train()
+    images = like_the_model(changed, torch.from_numpy(np.array(inputs[:1])))
+    with torch.no_grad(), torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
+        torch.manual_seed(seed)
+        rows = [changed(images) for _ in range(draws)]
+    return torch.cat(rows).float().cpu().numpy()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -16,22 +15,21 @@ from torch import Tensor, nn
 from audit_pipeline.errors import ExplainError, LayerError
 from audit_pipeline.explain.cam import gradcam, hirescam
 from audit_pipeline.explain.method import EXPLAINERS, CamFunction, Explainer, Request
-from audit_pipeline.explain.tokens import Seen, TokenGrid, graph_at, modules_seen, probe_grid, probe_sequence
-from audit_pipeline.registry import unknown_name
-
-SMALLEST_SHARE = 1e-6
-"""Share of the gradient below which a token counts as not read."""
-
-CANCELLED_SHARE = 1e-2
-"""Share of |gradient x activation| below which its sum over channels counts as cancelled."""
+from audit_pipeline.explain.token_layers import (
+    SMALLEST_SHARE,
+    WINDOWED,
+    attention_kinds,
+    choose_token_layer,
+    full_attention,
+    is_transformer,
+    named_token_layer,
+    placed,
+    sequences,
+)
+from audit_pipeline.explain.tokens import Seen, TokenGrid, graph_at, modules_seen
 
 RECOMPUTED_TOLERANCE = 1e-3
 """Largest deviation of a block's output from its recomputation, relative to the largest output."""
-
-ATTENTION_KINDS = ("SABlock", "WindowAttention", "MultiheadAttention")
-"""MONAI's attention over all tokens, its attention in windows, and PyTorch's."""
-
-_PROBED: WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], TokenGrid]] = WeakKeyDictionary()
 
 
 def attention_rollout(request: Request) -> Tensor:
@@ -55,8 +53,8 @@ def attention_rollout(request: Request) -> Tensor:
     """
     _refuse_windows(request.model)
     blocks = _full_attention(request.model)
-    sequence = _sequences(modules_seen(request.model, request.images), request.layer)
-    tokens = _placed(request, sequence[0])
+    sequence = sequences(modules_seen(request.model, request.images), request.layer)
+    tokens = placed(request.model, sequence[0], request.images, request.batch)
     rows = _read_rows(request, sequence, tokens)
     parts = []
     for part in torch.split(request.images, request.batch):
@@ -98,8 +96,8 @@ def token_hirescam(request: Request) -> Tensor:
 
 
 def _token_cam(request: Request, method: CamFunction) -> Tensor:
-    seen = _token_layer(request, modules_seen(request.model, request.images), complete=method is hirescam)
-    tokens = _placed(request, seen)
+    seen = _token_layer(request, complete=method is hirescam)
+    tokens = placed(request.model, seen, request.images, request.batch)
     parts = []
     for part in torch.split(request.images, request.batch):
         found, logits = graph_at(request.model, [seen.name], part)
@@ -117,97 +115,20 @@ def _gradients(logits: Tensor, targets: Sequence[int], values: Tensor) -> list[T
     return columns
 
 
-def _token_layer(request: Request, seen: Sequence[Seen], *, complete: bool) -> Seen:
+def _token_layer(request: Request, *, complete: bool) -> Seen:
     """Return the layer that is named, or the last one whose patch tokens the logits depend on.
 
     complete : whether the sum of gradient x activation over channels must not cancel
     """
     name = request.settings["layer"]
     if name != "auto":
-        by_name = {one.name: one for one in seen if len(one.shape) in {3, request.images.ndim}}
-        if name not in by_name:
-            raise LayerError(unknown_name("layer of tokens", str(name), list(by_name)))
-        named = by_name[str(name)]
-        tokens = _placed(request, named) if len(named.shape) == 3 else None
-        return _last_read(request, [named], tokens, complete=complete)
-    kinds = _attention_kinds(request.model)
-    if not kinds:
+        return named_token_layer(request.model, str(name), request.images, request.batch, complete=complete)
+    if not attention_kinds(request.model) and not is_transformer(request.model, request.images):
         raise LayerError(
             "no attention block was found (known are MONAI's SABlock and WindowAttention and PyTorch's "
             "MultiheadAttention), so there are no tokens to choose; name the layer, or use gradcam or hirescam"
         )
-    if "WindowAttention" in kinds:
-        return _last_read(request, [one for one in seen if _has_grid(one, request.images)], None, complete=complete)
-    sequence = _sequences(seen, request.layer)
-    return _last_read(request, sequence, _placed(request, sequence[0]), complete=complete)
-
-
-def _has_grid(seen: Seen, images: Tensor) -> bool:
-    sides = images.shape[2:]
-    if len(seen.shape) != images.ndim or max(seen.shape[2:]) == 1:
-        return False
-    return any(
-        max(grid) > 1 and all(side % size == 0 for side, size in zip(sides, grid, strict=True))
-        for grid in (seen.shape[2:], seen.shape[1:-1])
-    )
-
-
-def _last_read(request: Request, layers: Sequence[Seen], tokens: TokenGrid | None, *, complete: bool) -> Seen:
-    """Return the last layer with a gradient at places of the image, of the first target that has one anywhere."""
-    found, logits = graph_at(request.model, [one.name for one in layers], request.images[:1])
-    for target in request.targets if logits.requires_grad else ():
-        gradients = torch.autograd.grad(
-            logits[:, target].sum(), list(found.values()), retain_graph=True, allow_unused=True
-        )
-        by_name = dict(zip(found, gradients, strict=True))
-        for one in reversed(layers):
-            gradient = by_name[one.name]
-            if gradient is None or not bool((gradient != 0).any()):
-                continue
-            placed = gradient if tokens is None else gradient[:, tokens.patches]
-            is_read = float(placed.abs().sum()) > SMALLEST_SHARE * float(gradient.abs().sum())
-            if is_read and not (complete and _cancels(found[one.name].detach(), gradient)):
-                return one
-    named = f"layer {layers[0].name!r}" if len(layers) == 1 else "any layer of tokens"
-    reason = ", or a layer normalisation right behind it makes gradient x activation vanish" if complete else ""
-    raise LayerError(f"the logits do not depend on the places of {named}{reason}; name another layer or method")
-
-
-def _cancels(activations: Tensor, gradient: Tensor) -> bool:
-    """Return whether gradient x activation sums to nothing over the channels of every token."""
-    product = (gradient * activations).float()
-    axes = (2,) if product.ndim == 3 else (1, product.ndim - 1)
-    return any(
-        float(product.sum(dim=axis).abs().sum()) <= CANCELLED_SHARE * float(product.abs().sum()) for axis in axes
-    )
-
-
-def _sequences(seen: Sequence[Seen], otherwise: str) -> list[Seen]:
-    """Return the layers of the residual stream: those with the most frequent shape of a sequence of tokens."""
-    shapes = [one.shape for one in seen if len(one.shape) == 3 and one.shape[1] > 1]
-    if not shapes:
-        raise LayerError(
-            f"no layer returns a sequence of tokens (N, L, C); for convolutions use gradcam at {otherwise!r}"
-        )
-    stream = max(dict.fromkeys(shapes), key=shapes.count)
-    return [one for one in seen if one.shape == stream]
-
-
-def _placed(request: Request, seen: Seen) -> TokenGrid:
-    """Return the verified grid of a layer's tokens; that of a sequence is probed where the sequence begins."""
-    known = _PROBED.setdefault(request.model, {})
-    image, model = request.images[:1].detach(), request.model
-    if len(seen.shape) == 3:
-        stream = [one for one in modules_seen(model, image) if one.shape == seen.shape]
-        begin = stream[0]
-        key = (begin.name, begin.shape, tuple(image.shape))
-        if key not in known:
-            known[key] = probe_sequence(model, begin.name, begin.shape[1], image, request.batch)
-    else:
-        key = (seen.name, seen.shape, tuple(image.shape))
-        if key not in known:
-            known[key] = probe_grid(model, seen, image, request.batch)
-    return known[key]
+    return choose_token_layer(request.model, request.images, request.batch, complete=complete)
 
 
 def _read_rows(request: Request, sequence: Sequence[Seen], tokens: TokenGrid) -> list[int]:
@@ -283,18 +204,8 @@ def _attention(name: str, block: Any, tokens: Tensor, output: Tensor) -> Tensor:
     return weights
 
 
-def _attention_kinds(model: nn.Module) -> set[str]:
-    return {kind for module in model.modules() if (kind := _attention_kind(module))}
-
-
-def _attention_kind(module: nn.Module) -> str:
-    """Return which known attention a module is, or nothing; by name, so that no library is imported to find out."""
-    known = (ancestor for ancestor in type(module).__mro__ if ancestor.__module__.startswith(("monai.", "torch.nn.")))
-    return next((one.__name__ for one in known if one.__name__ in ATTENTION_KINDS), "")
-
-
 def _refuse_windows(model: nn.Module) -> None:
-    if "WindowAttention" in _attention_kinds(model):
+    if attention_kinds(model) & set(WINDOWED):
         raise ExplainError(
             "attention rollout multiplies attention from all tokens to all tokens, and this network attends inside "
             "shifted windows and merges tokens between stages: it is undefined; choose token_gradcam or token_hirescam"
@@ -302,7 +213,7 @@ def _refuse_windows(model: nn.Module) -> None:
 
 
 def _full_attention(model: nn.Module) -> list[tuple[str, Any]]:
-    blocks = [(name, module) for name, module in model.named_modules() if _attention_kind(module) == "SABlock"]
+    blocks = full_attention(model)
     if not blocks:
         raise ExplainError(
             "attention rollout reads MONAI's attention blocks (SABlock), and the network has none; choose token_gradcam"

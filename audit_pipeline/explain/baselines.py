@@ -2,17 +2,18 @@ r"""What an image without evidence looks like: the baselines that gradient and p
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from audit_pipeline.errors import ExplainError
 
 BLUR_SHARE = 0.1
 """Standard deviation of the blurred baseline as a share of each side of the image."""
+
+INFILL_SHARE = 0.05
+"""The same of the blurred infill of deletion curves and infidelity, which has to leave the coarse picture standing."""
 
 
 def lowest(images: Tensor) -> Tensor:
@@ -23,20 +24,18 @@ def lowest(images: Tensor) -> Tensor:
     return images.amin(dim=tuple(range(2, images.ndim)), keepdim=True).expand_as(images).clone()
 
 
-def blurred(images: Tensor) -> Tensor:
-    r"""Return the images behind a Gaussian of `BLUR_SHARE` of each side; edges are continued, 2D and 3D alike."""
-    smooth = images.float()
+def blurred(images: Tensor, *, share: float = BLUR_SHARE) -> Tensor:
+    r"""Return the images (N, C, \*S) behind a Gaussian, whose weights at the rim are those inside the image.
+
+    share : standard deviation along each axis as a share of its length; 2D and 3D alike
+    """
     for axis in range(2, images.ndim):
-        moved = smooth.movedim(axis, -1)
-        side = moved.shape[-1]
-        sigma = BLUR_SHARE * side
-        reach = math.ceil(3 * sigma)
-        offsets = torch.arange(-reach, reach + 1, device=images.device, dtype=torch.float32)
-        kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
-        lines = functional.pad(moved.reshape(-1, 1, side), (reach, reach), mode="replicate")
-        convolved = functional.conv1d(lines, (kernel / kernel.sum())[None, None])
-        smooth = convolved.reshape(moved.shape).movedim(-1, axis)
-    return smooth.to(images.dtype)
+        places = torch.arange(images.shape[axis], dtype=torch.float64, device=images.device)
+        apart = (places[:, None] - places) / max(share * len(places), 1e-6)
+        weights = torch.exp(-0.5 * apart**2)
+        weights = (weights / weights.sum(dim=1, keepdim=True)).to(images.dtype)
+        images = (images.movedim(axis, -1) @ weights.T).movedim(-1, axis)
+    return images
 
 
 BASELINES: Mapping[str, Callable[[Tensor], Tensor]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -13,16 +13,29 @@ from torch import Tensor, nn
 
 from audit_pipeline.errors import ExplainError
 from audit_pipeline.explain.cam import Pooling, block_size, fused, pooled_gradcam, uniform, upsample
+from audit_pipeline.explain.closed import CLOSED_FORMS, constant_weights
 from audit_pipeline.explain.fingerprint import unchanged
-from audit_pipeline.explain.forward import cut_forward, eager, gradients_at, like_the_model, logits_of, replayed
+from audit_pipeline.explain.forward import (
+    cut_forward,
+    eager,
+    gradients_at,
+    like_the_model,
+    logits_of,
+    replayed,
+    without_autocast,
+)
+from audit_pipeline.explain.gridded import OnGrids, on_grids
 from audit_pipeline.explain.layers import choose_layer, evaluating, find_layer
-from audit_pipeline.explain.method import Request
+from audit_pipeline.explain.method import CamFunction, Request
 from audit_pipeline.explain.methods import EXPLAINERS
 from audit_pipeline.explain.pooling import blocks_of, pooling_length_mm
-from audit_pipeline.explain.tail import Tail, tail_of
+from audit_pipeline.explain.tail import tail_of
+from audit_pipeline.explain.token_layers import choose_token_layer, is_transformer
 from audit_pipeline.explain.verification import Verification, verify
 from audit_pipeline.records import Floats
 
+Chunks = Iterable[tuple[slice, dict[str, Tensor]]]
+Functions = Mapping[str, CamFunction]
 Targets = Sequence[int] | Callable[[Tensor], Sequence[int]] | None
 
 SIGNAL_FLOOR = 1e-6
@@ -79,15 +92,17 @@ def explain_batch(  # noqa: PLR0913 - the contract names them, each by keyword
 ) -> Maps:
     """Explain a batch: all classes and methods from one forward pass and one partial backward pass per class.
 
-    The model leaves as it came: modes, gradients, hooks and random state are unchanged, also after an error.
+    The model leaves as it came: modes, gradients, hooks and random state are unchanged, also after an error. The
+    caller's autocast is switched off meanwhile: maps and logits are those in the precision of the weights.
 
     Parameters
     ----------
     model : torch.nn.Module returning logits (N, K)
     images : (N, C, H, W) or (N, C, D, H, W) floating point
     methods : names from ``list explainers``
-    layer : module name; None chooses the last convolutional stage; of several names, shallow to deep, the last counts,
-        and ``layercam`` is fused over all of them
+    layer : module name; None chooses the last convolutional stage, or in a transformer the last layer of tokens whose
+        patches the logits depend on, on their grid; of several names, shallow to deep, the last counts, and
+        ``layercam`` is fused over all of them
     targets : class indices, the same for every image; None means all K classes; or a function that chooses them from
         the logits (N, K) of this pass
     pooling : how ``gradcam`` pools the gradient: "global", "none", blocks of this many cells, one number or one per
@@ -112,29 +127,32 @@ def explain_batch(  # noqa: PLR0913 - the contract names them, each by keyword
     model = eager(model)
     _require_images(images, model)
     functions = _functions(methods, pooling, images.shape[2:], spacing_mm)
-    with torch.inference_mode(mode=False), unchanged(model), evaluating(model):
+    with torch.inference_mode(mode=False), without_autocast(), unchanged(model), evaluating(model):
         given = images.detach().clone() if images.is_inference() else images.detach()
         given = like_the_model(model, given)
-        modules = {name: find_layer(model, name, given) for name in _names(model, layer, given)}
-        nodes, logits = cut_forward(model, modules, given)
-        maps = _maps(nodes, logits, functions, _targets(targets, logits))
+        shown, modules = _layers(model, layer, given, batch)
+        nodes, logits = cut_forward(shown, modules, given)
+        chosen = _targets(targets, logits)
+        found = gradients_at(nodes, logits, chosen)
+        # the proofs look at the same gradients again; without them a few are held at a time
+        chunks = list(found) if prove else found
+        maps = _maps(nodes, logits, functions, chosen, chunks, _closed(functions, pooling))
         name, module = maps.layer, modules[maps.layer]
         others = [method for method in methods if EXPLAINERS[method].kind != "cam"]
         if others:
-            request = _request(model, module, given, nodes[name].detach(), maps, seed, batch)
-            own = {method: replace(request, settings=_settings(method, settings)) for method in others}
+            request = _request(shown, module, given, nodes[name].detach(), maps, seed, batch)
+            own = {method: replace(request, model=model, settings=_settings(method, settings)) for method in others}
             maps.values.update({method: EXPLAINERS[method].function(own[method]).detach().float() for method in others})
-        found = _verified(model, module, given, nodes[name], logits, maps, batch) if prove else None
-        return replace(maps, values={method: maps.values[method] for method in methods}, verification=found)
+        verification = _verified(shown, module, given, nodes[name].detach(), chunks, maps, batch) if prove else None
+        return replace(maps, values={method: maps.values[method] for method in methods}, verification=verification)
 
 
 def _verified(
-    model: nn.Module, module: nn.Module, images: Tensor, node: Tensor, logits: Tensor, maps: Maps, batch: int
+    model: nn.Module, module: nn.Module, images: Tensor, activations: Tensor, chunks: Chunks, maps: Maps, batch: int
 ) -> Verification:
-    activations = node.detach()
-    gradients = [found[maps.layer] for _, found in gradients_at({maps.layer: node}, logits, maps.targets)]
+    gradients = torch.cat([found[maps.layer] for _, found in chunks], dim=1)
     replay = _replay(model, module, images, activations, maps, batch)
-    return verify(activations.float(), torch.cat(gradients, dim=1), maps.logits, maps.targets, replay)
+    return verify(activations.float(), gradients, maps.logits, maps.targets, replay, activations.dtype)
 
 
 def _settings(method: str, given: Mapping[str, Mapping[str, Any]] | None) -> dict[str, Any]:
@@ -181,9 +199,22 @@ def explain_input(model: nn.Module, values: Floats, **settings: Any) -> Maps:
     return explain_batch(model, torch.from_numpy(np.array(values))[None], **settings)
 
 
-def _names(model: nn.Module, layer: str | Sequence[str] | None, images: Tensor) -> tuple[str, ...]:
+def _layers(
+    model: nn.Module, layer: str | Sequence[str] | None, images: Tensor, batch: int
+) -> tuple[nn.Module, dict[str, nn.Module]]:
+    """Return the model, with layers of tokens on their grids, and the modules whose outputs are (N, C, *grid)."""
+    names = _names(model, layer, images, batch)
+    shown = on_grids(model, names, images, batch)
+    tokens = {} if shown is None else shown.modules_by_name
+    modules = {name: tokens[name] if name in tokens else find_layer(model, name, images) for name in names}
+    return (model if shown is None else shown), modules
+
+
+def _names(model: nn.Module, layer: str | Sequence[str] | None, images: Tensor, batch: int) -> tuple[str, ...]:
     """Return the names of the layers, shallow to deep as they were given."""
     if layer is None or layer == "auto":
+        if is_transformer(model, images):
+            return (choose_token_layer(model, images, batch).name,)
         return (choose_layer(model, images),)
     names = (layer,) if isinstance(layer, str) else tuple(layer)
     if not names or len(set(names)) < len(names):
@@ -193,7 +224,7 @@ def _names(model: nn.Module, layer: str | Sequence[str] | None, images: Tensor) 
 
 def _functions(
     methods: Sequence[str], pooling: Pooling, size: Sequence[int], spacing_mm: Sequence[float | None] | None
-) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+) -> dict[str, CamFunction]:
     if isinstance(methods, str):
         raise ExplainError(f"methods must be a sequence of names, found the single string {methods!r}")
     length_mm = pooling_length_mm(pooling)
@@ -208,6 +239,12 @@ def _functions(
 
         functions["gradcam"] = gradcam_of
     return functions
+
+
+def _closed(functions: Functions, pooling: Pooling) -> Functions:
+    """Return the closed forms of the methods that have one; Grad-CAM over blocks must look at its blocks."""
+    known = [method for method in functions if method in CLOSED_FORMS and (method != "gradcam" or pooling == "global")]
+    return {method: CLOSED_FORMS[method] for method in known}
 
 
 def _require_images(images: Tensor, model: nn.Module) -> None:
@@ -235,9 +272,7 @@ def _targets(targets: Targets, logits: Tensor) -> tuple[int, ...]:
     return chosen
 
 
-def _fused(
-    nodes: Mapping[str, Tensor], gradients: Mapping[str, Tensor], function: Callable[[Tensor, Tensor], Tensor]
-) -> Tensor:
+def _fused(nodes: Mapping[str, Tensor], gradients: Mapping[str, Tensor], function: CamFunction) -> Tensor:
     """Return one map of several layers on the finest of their grids."""
     maps = [function(node.detach().float(), gradients[name]) for name, node in nodes.items()]
     finest = max((tuple(one.shape[2:]) for one in maps), key=math.prod)
@@ -248,11 +283,15 @@ def _replay(
     model: nn.Module, module: nn.Module, images: Tensor, activations: Tensor, maps: Maps, batch: int
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """Return the logits of given activations: from the tail alone where it can be cut off, else through the model."""
-    tail: list[Tail | None] = []
+    tail: list[Callable[[Tensor, Tensor, int], Tensor] | None] = []
 
     def replay(given: Tensor, index: Tensor) -> Tensor:
         if not tail:
-            tail.append(tail_of(model, maps.layer, images, activations, maps.logits))
+            tail.append(
+                model.tail(maps.layer, images, activations, maps.logits)
+                if isinstance(model, OnGrids)
+                else tail_of(model, maps.layer, images, activations, maps.logits)
+            )
         if tail[0] is not None:
             return tail[0](given, index, batch)
         return replayed(model, module, images, given, index, batch)
@@ -263,8 +302,10 @@ def _replay(
 def _maps(
     nodes: Mapping[str, Tensor],
     logits: Tensor,
-    functions: Mapping[str, Callable[[Tensor, Tensor], Tensor]],
+    functions: Functions,
     targets: tuple[int, ...],
+    chunks: Chunks,
+    closed: Functions,
 ) -> Maps:
     *shallow, layer = nodes
     values = nodes[layer].detach().float()
@@ -273,14 +314,19 @@ def _maps(
     columns: dict[str, list[Tensor]] = {method: [] for method in functions}
     floors: list[Tensor] = []
     is_uniform = torch.ones(len(values), dtype=torch.bool, device=values.device)
-    for _, found in gradients_at(nodes, logits, targets):
-        gradients = found[layer]
+    for _, found in chunks:
+        gradients, weights = found[layer], constant_weights(found[layer])
         for method, function in functions.items():
-            columns[method].append(
-                _fused(nodes, found, function) if shallow and method == "layercam" else function(values, gradients)
-            )
-        floors.append(strength * gradients.flatten(3).mean(dim=3).abs().mean(dim=2))
-        is_uniform &= uniform(gradients).all(dim=1)
+            if shallow and method == "layercam":
+                column = _fused(nodes, found, function)
+            elif weights is not None and method in closed:
+                column = closed[method](values, weights)
+            else:
+                column = function(values, gradients)
+            columns[method].append(column)
+        means = gradients.flatten(3).mean(dim=3) if weights is None else weights
+        floors.append(strength * means.abs().mean(dim=2))
+        is_uniform &= uniform(gradients if weights is None else weights.unsqueeze(3)).all(dim=1)
     return Maps(
         values={method: torch.cat(column, dim=1) for method, column in columns.items()},
         logits=logits.detach().float(),

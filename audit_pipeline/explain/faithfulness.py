@@ -24,14 +24,39 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from audit_pipeline.errors import ExplainError
+from audit_pipeline.explain.baselines import INFILL_SHARE, blurred
 from audit_pipeline.explain.cam import upsample
-from audit_pipeline.explain.road import blurred, road_fill
+from audit_pipeline.explain.road import road_fill
 from audit_pipeline.records import Matrix
 
 LogitsOf = Callable[[Tensor], Tensor]
 Vector = NDArray[np.float64]
 Score = Literal["logit", "softmax", "sigmoid"]
-Infill = Literal["constant", "blurred", "road"]
+Infill = Literal["constant", "blurred", "road", "matched"]
+
+TRUSTED: Infill = "matched"
+"""What stands in for removed voxels by default: ROAD where they are deleted, the blurred image where they are inserted.
+
+Area under the curve less that of shifted maps, in logits, on phantoms whose planted nodule the network finds, up to
+10 % of the image; evidence is below 0 in deletion and above 0 in insertion. A Sobel edge map, which knows nothing of
+the model, must not be evidence:
+
+========  ===========  =====================  =====================
+infill    network      deletion               insertion
+                       HiResCAM  Sobel        HiResCAM  Sobel
+========  ===========  ========  ===========  ========  ===========
+blurred   radiographs      -4.6  -3.6 misled       6.0  -8.5
+blurred   CT               -2.7   0.1              3.0  -0.1
+constant  radiographs      -3.3   4.7              4.6   0.1
+constant  CT               -2.8  -1.9 misled       2.1  -1.3
+road      radiographs      -6.3   0.2              8.3  -18
+road      CT               -1.7   0.0              1.5   0.7 misled
+========  ===========  ========  ===========  ========  ===========
+
+(4 to 10 phantoms, 9 shifts, 5 steps; ROAD on CT 3 and 1; constant: the lowest value of the image.) Blurring takes from
+a radiograph the edges that its network listens to, wherever they are. ROAD leaves the fewest traces where little is
+removed, but carries what an insertion shows on over the rest of the image.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,15 +66,14 @@ class CurveSettings:
     steps : points after the first; reach : share of the image at the last one, above 0 and at most 1; where findings
         are small, the rest of a full curve is the model's answer to a mutilated image
     unit : what is removed, voxels in the order of the interpolated map, or whole cells
-    infill : what stands in for what was removed; ROAD leaves the fewest traces where little is removed, but carries
-        what an insertion shows on over the rest of the image; level : the value of the constant infill
+    infill : what stands in for what was removed, see `TRUSTED`; level : the value of the constant infill
     score : what of the model's answer is followed; nulls : shifts of the map; batch : images in a forward pass
     """
 
     steps: int = 10
     reach: float = 1.0
     unit: Literal["voxels", "cells"] = "voxels"
-    infill: Infill = "blurred"
+    infill: Infill = TRUSTED
     level: float = 0.0
     score: Score = "logit"
     nulls: int = 39
@@ -134,7 +158,7 @@ def deletion_insertion(
         deletion=deletion,
         insertion=insertion,
         between=_trial(curves[1] - curves[0], shares, 1),
-        forwards=2 + len(_jobs(len(maps), counts, grid.numel())),
+        forwards=2 + (chosen.infill == "matched") + len(_jobs(len(maps), counts, grid.numel())),
         settings=chosen,
         reason=_reason(grid, len(maps) - 1, chosen.nulls),
     )
@@ -226,34 +250,46 @@ def _curves(
 ) -> NDArray[np.float64]:
     """Return (2, R, P) scores: deletion and insertion of every map at every count; the ends are shared by all."""
     size = tuple(image.shape[1:])
-    background = blurred(image[None])[0] if settings.infill == "blurred" else torch.full_like(image, settings.level)
+    background = _background(image, settings)
     places = ranks[0].numel()
     jobs = _jobs(len(ranks), counts, places)
 
-    def removed_in(part: Sequence[tuple[int, int, int]]) -> Tensor:
+    def removed_in(part: Sequence[tuple[int, int, int]], inserting: Tensor) -> Tensor:
         rows = torch.tensor([row for _, row, _ in part], device=ranks.device)
         limits = torch.tensor([counts[point] for _, _, point in part], device=ranks.device)
-        inserting = torch.tensor([kind == 1 for kind, _, _ in part], device=ranks.device)
-        limits, inserting = (one.reshape(-1, *(1 for _ in size)) for one in (limits, inserting))
-        return (_spread(ranks[rows], size) < limits) ^ inserting
+        limits, turned = (one.reshape(-1, *(1 for _ in size)) for one in (limits, inserting))
+        return (_spread(ranks[rows], size) < limits) ^ turned
 
-    def without(removed: Tensor) -> Tensor:
+    def without(removed: Tensor, inserting: Tensor) -> Tensor:
         images = image.expand(len(removed), *image.shape)
-        if settings.infill == "road":
-            return road_fill(images, removed, seed=settings.seed)
-        return torch.where(removed[:, None], background, images)
+        filled = torch.where(removed[:, None], background, images)
+        imputed = {"road": torch.ones_like(inserting), "matched": ~inserting}.get(settings.infill)
+        if imputed is not None and bool(imputed.any()):
+            filled[imputed] = road_fill(images[imputed], removed[imputed], seed=settings.seed)
+        return filled
 
-    everything = torch.ones((1, *size), dtype=torch.bool, device=image.device)
-    whole, nothing = score_of(torch.cat([image[None], without(everything)])).tolist()
+    kinds = torch.tensor([False, True], device=image.device)
+    everything = torch.ones((2, *size), dtype=torch.bool, device=image.device)
+    ends = torch.cat([image[None], without(everything, kinds)])
+    whole, emptied, covered = score_of(ends if settings.infill == "matched" else ends[:2])[[0, 1, -1]].tolist()
     curves = np.empty((2, len(ranks), len(counts)))
     for point, count in enumerate(counts):
         if count in {0, places}:
-            curves[:, :, point] = np.array([[whole, nothing], [nothing, whole]])[:, [int(count > 0)]]
+            curves[:, :, point] = np.array([[whole, emptied], [covered, whole]])[:, [int(count > 0)]]
     for first in range(0, len(jobs), settings.batch):
         part = jobs[first : first + settings.batch]
-        kinds, rows, points = zip(*part, strict=True)
-        curves[kinds, rows, points] = score_of(without(removed_in(part))).cpu().numpy()
+        inserted, rows, points = zip(*part, strict=True)
+        inserting = torch.tensor(inserted, dtype=torch.bool, device=image.device)
+        changed = without(removed_in(part, inserting), inserting)
+        curves[inserted, rows, points] = score_of(changed).cpu().numpy()
     return curves
+
+
+def _background(image: Tensor, settings: CurveSettings) -> Tensor:
+    """Return what stands in for removed voxels; of no account under ROAD."""
+    if settings.infill in {"blurred", "matched"}:
+        return blurred(image[None], share=INFILL_SHARE)[0]
+    return torch.full_like(image, settings.level)
 
 
 def score_of_target(logits: Tensor, target: int, kind: Score) -> Tensor:

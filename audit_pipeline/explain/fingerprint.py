@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from isal.isal_zlib import crc32
 from torch import Tensor, nn
 
 from audit_pipeline.errors import ExplainError
@@ -33,38 +34,47 @@ def fingerprint(model: nn.Module) -> State:
     state: State = {}
     tensors: dict[str, Tensor] = {}
     for name, module in model.named_modules():
-        state[f"mode of {name or 'the model'}"] = module.training
-        hooks = tuple(tuple(found) for kind in _HOOKS if (found := getattr(module, kind, None)))
-        state[f"hooks of {name or 'the model'}"] = hooks
-        if isinstance(getattr(module, "inplace", None), bool):
-            state[f"inplace of {name}"] = module.inplace
-        dot = f"{name}." if name else ""
-        for own, parameter in module._parameters.items():
+        shown, dot, own = name or "the model", f"{name}." if name else "", vars(module)
+        state[f"mode of {shown}"] = module.training
+        # by the dictionary: an attribute that a module lacks is searched for long
+        state[f"hooks of {shown}"] = [tuple(hooks) for kind in _HOOKS if (hooks := own.get(kind))]
+        if isinstance(own.get("inplace"), bool):
+            state[f"inplace of {name}"] = own["inplace"]
+        for key, parameter in module._parameters.items():
             if parameter is not None:
-                tensors[f"weights {dot}{own}"] = parameter
-                state[f"flag of {dot}{own}"] = parameter.requires_grad
-                state[f"gradient of {dot}{own}"] = parameter.grad is not None
+                tensors[f"weights {dot}{key}"] = parameter
+                state[f"flag of {dot}{key}"] = parameter.requires_grad
                 if parameter.grad is not None:
-                    tensors[f"gradient of {dot}{own}"] = parameter.grad
-        tensors |= {f"buffer {dot}{own}": buffer for own, buffer in module._buffers.items() if buffer is not None}
+                    tensors[f"gradient of {dot}{key}"] = parameter.grad
+        for key, buffer in module._buffers.items():
+            if buffer is not None:
+                tensors[f"buffer {dot}{key}"] = buffer
     return state | _contents(tensors) | _of_the_program()
 
 
 def _contents(tensors: Mapping[str, Tensor]) -> State:
     """Return where each tensor lies, how often it was written, and a checksum of its values.
 
-    The checksums of floating-point tensors, their sums of magnitudes, are one call for all; that of NaN is NaN and
-    compared as text.
+    In the memory of the host the checksum is that of the bytes (CRC-32), on a device the sum of magnitudes, computed
+    there for all at once; that of NaN is NaN and compared as text.
     """
-    with torch.no_grad():
-        floats = [one.detach() for one in tensors.values() if one.is_floating_point() and one.numel()]
-        sums = iter(torch._foreach_norm(floats, 1) if floats else ())
-        found: State = {}
-        for name, one in tensors.items():
-            checksum = next(sums) if one.is_floating_point() and one.numel() else one.detach().sum()
-            found[name] = (one.data_ptr(), one._version, checksum)
-        values = torch.stack([entry[2].double().cpu() for entry in found.values()]).tolist() if found else []
-    return {name: (*entry[:2], str(value)) for (name, entry), value in zip(found.items(), values, strict=True)}
+    found: State = {
+        name: (one.data_ptr(), one._version, _checksum(one) if one.is_cpu else None) for name, one in tensors.items()
+    }
+    away = {name: one.detach().float() for name, one in tensors.items() if not one.is_cpu}
+    if away:
+        sums = torch._foreach_norm(list(away.values()), 1)
+        values = torch.stack([one.double().cpu() for one in sums]).tolist()
+        found |= {name: (*found[name][:2], str(value)) for name, value in zip(away, values, strict=True)}
+    return found
+
+
+def _checksum(tensor: Tensor) -> int:
+    values = tensor.detach()
+    try:
+        return int(crc32(values.numpy()))
+    except (TypeError, ValueError, BufferError):  # a type NumPy does not know, or values that do not lie side by side
+        return int(crc32(values.contiguous().flatten().view(torch.uint8).numpy()))
 
 
 def _of_the_program() -> State:
@@ -102,7 +112,7 @@ def unchanged(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         after = fingerprint(model)
-        changed = [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)]
-        if changed:
+        if before != after:
+            changed = [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)]
             shown = ", ".join(sorted(changed)[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
             raise ExplainError(f"the explanation changed what is not its own: {shown}; its maps are discarded")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,20 @@ def eager(model: nn.Module) -> nn.Module:
     if isinstance(model, torch.jit.ScriptModule):
         raise ExplainError("a scripted model has no layers that can be cut; give the Python module with its state_dict")
     return model
+
+
+@contextmanager
+def without_autocast() -> Iterator[None]:
+    """Compute in the precision of the weights, in whatever autocast the caller is.
+
+    A hook cannot tell which operations of the caller's model autocast would round, and the sums of a map must not be
+    rounded to 8 bits.
+    """
+    with ExitStack() as stack:
+        for device in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        yield
 
 
 def like_the_model(model: nn.Module, images: Tensor) -> Tensor:
@@ -105,7 +120,13 @@ def _require_spatial(output: object, images: Tensor, name: str, calls: int) -> N
 def _require_logits(logits: object, count: int) -> None:
     if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[0] != count:
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ExplainError(f"the model must return logits of shape ({count}, K), found {found}")
+        hint = (
+            "; it returns several things: name the one that holds the logits in model.output of the card, or give a "
+            "module that returns it alone"
+            if isinstance(logits, tuple | list | Mapping)
+            else ""
+        )
+        raise ExplainError(f"the model must return logits of shape ({count}, K), found {found}{hint}")
 
 
 def gradients_at(
@@ -114,7 +135,8 @@ def gradients_at(
     r"""Yield which targets, and the gradient of their logits at each layer, (N, t, C, \*S) float32.
 
     So many targets at a time as fit into `STACKED_ELEMENTS`, in one traversal of the graph where every operation behind
-    the layer has a batching rule, else one after the other. A target that does not use a layer has gradient 0 there.
+    the layer has a batching rule, else one after the other. A target that does not use a layer has gradient 0 there,
+    as one behind silent units has; `verification.reached` tells them apart.
 
     Raises
     ------

@@ -25,6 +25,9 @@ from audit_pipeline.explain.rectifiers import Rule, rectifiers_replaced
 MOST_STEPS = 1024
 """Integration steps after which integrated gradients that are still incomplete are refused."""
 
+PAIRED_ELEMENTS = 2**19
+"""Elements of the images whose graphs are held at once; a graph down to the image takes about 1 KiB for each."""
+
 NUMPY_SEEDS = 2**32
 SANITY_CAUTION = (
     "Fails parameter-randomisation checks: it draws edges of the image almost independently of what the network "
@@ -43,7 +46,7 @@ def saliency(request: Request) -> Tensor:
     absolute value over channels; here the signed sum).
     """
     method = _captum("Saliency")(request.differentiable)
-    return _attributed(request, lambda images, target: method.attribute(images, target=target, abs=False))
+    return _paired(request, lambda images, targets: method.attribute(images, target=targets, abs=False))
 
 
 def inputxgradient(request: Request) -> Tensor:
@@ -54,7 +57,7 @@ def inputxgradient(request: Request) -> Tensor:
     Shrikumar et al., Not just a black box, arXiv:1605.01713, section 3.2.
     """
     method = _captum("InputXGradient")(request.differentiable)
-    return _attributed(request, lambda images, target: method.attribute(images, target=target))
+    return _paired(request, lambda images, targets: method.attribute(images, target=targets))
 
 
 def smoothgrad(request: Request) -> Tensor:
@@ -82,7 +85,7 @@ def smoothgrad(request: Request) -> Tensor:
             )
             return found
 
-    return _attributed(request, attribute, at_once=1)
+    return _attributed(request, attribute)
 
 
 def gradient_shap(request: Request) -> Tensor:
@@ -109,7 +112,7 @@ def gradient_shap(request: Request) -> Tensor:
                 total = total + part.detach() * (drawn / samples)
         return total
 
-    return _attributed(request, attribute, at_once=1)
+    return _attributed(request, attribute)
 
 
 def integrated_gradients(request: Request) -> Tensor:
@@ -151,7 +154,7 @@ def integrated_gradients(request: Request) -> Tensor:
                 )
             taken = min(2 * taken, MOST_STEPS)
 
-    return _attributed(request, attribute, at_once=1)
+    return _attributed(request, attribute)
 
 
 def guided_backprop(request: Request) -> Tensor:
@@ -200,10 +203,26 @@ def _rectified_gradients(request: Request, rule: Rule) -> Tensor:
     return torch.cat(parts)
 
 
-def _attributed(request: Request, attribute: Attribute, at_once: int | None = None) -> Tensor:
-    """Return the attributions of every image and target, summed over channels; `at_once` images in one call."""
+def _paired(request: Request, attribute: Callable[[Tensor, list[int]], Tensor]) -> Tensor:
+    """Return the attributions of every image and target, summed over channels: many pairs of them in one call."""
+    images, targets = request.images, request.targets
+    pairs = [(place, target) for place in range(len(images)) for target in targets]
+    together = max(1, min(request.batch, PAIRED_ELEMENTS // images[0].numel()))
     parts = []
-    for part in torch.split(request.images, at_once or request.batch):
+    for start in range(0, len(pairs), together):
+        places, chosen = zip(*pairs[start : start + together], strict=True)
+        given = images.detach()[list(places)].requires_grad_()
+        parts.append(attribute(given, list(chosen)).detach().float().sum(dim=1))
+    return torch.cat(parts).reshape(len(images), len(targets), *images.shape[2:])
+
+
+def _attributed(request: Request, attribute: Attribute) -> Tensor:
+    """Return the attributions of every image and target, summed over channels: one image and target in one call.
+
+    These methods make a batch of each: of noisy copies or of steps, which for every target must be the same.
+    """
+    parts = []
+    for part in torch.split(request.images, 1):
         columns = []
         for target in request.targets:
             images = part.detach().clone().requires_grad_()
@@ -277,7 +296,7 @@ def _register(
     )  # fmt: skip
 
 
-PER_TARGET = "1 forward and 1 backward per image and target"
+PER_TARGET = "1 forward and 1 backward per image and target, many in one batch"
 SLOPE = "logit per unit of intensity"
 
 _register(

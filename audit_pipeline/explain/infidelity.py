@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from audit_pipeline.errors import ExplainError
+from audit_pipeline.explain.baselines import INFILL_SHARE, blurred
 from audit_pipeline.explain.faithfulness import LogitsOf, on_grid, require_finite, score_of_target
 from audit_pipeline.explain.intervals import Estimate, bootstrap, mean_estimate, no_estimate
-from audit_pipeline.explain.road import blurred
 from audit_pipeline.records import Matrix
 
 Vector = NDArray[np.float64]
@@ -78,7 +78,7 @@ def infidelity(
     require_finite(values)
     size, generator = tuple(image.shape[1:]), torch.Generator().manual_seed(seed)
     contributions = on_grid(values, size).double() * (values.numel() / image[0].numel() if kind == "blocks" else 1)
-    background, deviation = blurred(image[None])[0], image_noise(image)
+    background, deviation = blurred(image[None], share=INFILL_SHARE)[0], image_noise(image)
     predicted, actual = [], []
     whole = score_of_target(logits_of(image[None]), target, "logit")
     for first in range(0, draws, batch):

@@ -114,8 +114,10 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     """Put every module in evaluation mode, and each back into its own mode afterwards, also after an error."""
     modes = [(module, module.training) for module in model.modules()]
     try:
-        model.eval()
+        if any(mode for _, mode in modes):
+            model.eval()
         yield
     finally:
         for module, mode in modes:
-            module.training = mode
+            if module.training != mode:
+                module.training = mode

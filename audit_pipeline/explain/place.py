@@ -13,7 +13,7 @@ from audit_pipeline.explain.methods import EXPLAINERS
 from audit_pipeline.explain.receptive import ReceptiveField
 from audit_pipeline.geometry import follow, half_pixel_map, index_map, inverse, lift, transform_points
 from audit_pipeline.records import Explanation, Floats, MapStatistics, Matrix, Prepared, sealed
-from audit_pipeline.resampling import EDGE, sample_map
+from audit_pipeline.resampling import sample_placed
 
 Alignment = Literal["tiling", "receptive"]
 
@@ -75,6 +75,7 @@ def place(  # noqa: PLR0913 - the facts of one map, each by keyword
     to_input : grid index -> index of the model input, see `cell_map`; None tiles the input evenly
     """
     input_shape = prepared.values.shape[1:]
+    aligned = None if to_input is None else sealed(to_input.copy())
     if to_input is None:
         to_input = half_pixel_map(values.shape, input_shape)
     to_source = prepared.to_source @ to_input
@@ -97,35 +98,15 @@ def place(  # noqa: PLR0913 - the facts of one map, each by keyword
         statistics=statistics(values, on_input, to_source, source_affine),
         signal_floor=signal_floor,
         caution=EXPLAINERS[method].caution,
+        to_input=aligned,
     )
 
 
-def sample_placed(
-    values: Floats, to_input: Matrix, input_shape: Sequence[int], from_target: Matrix, shape: Sequence[int]
-) -> Floats:
-    """Return the map on any grid: linear between cell centres, 0 outside the model input.
-
-    Up to the border of the input the value beyond the outermost centres is that of the outermost cell, also where the
-    cells, aligned by receptive field, do not reach the border. Under even tiling this is `sample_map`.
-
-    Parameters
-    ----------
-    values : (*grid) float32
-    to_input : grid index -> input index, scale and offset per axis
-    from_target : (n + 1, m + 1), target index -> input index
-    shape : the m sizes of the target
-    """
-    cells, sides = np.array(values.shape), np.array(input_shape, dtype=np.float64)
-    first, last = transform_points(inverse(to_input), np.stack([np.full(values.ndim, -0.5), sides - 0.5]))
-    if np.allclose(first, -0.5, atol=EDGE) and np.allclose(last, cells - 0.5, atol=EDGE):
-        return sample_map(values, inverse(to_input) @ from_target, shape)
-    before = np.maximum(0, np.ceil(-0.5 - first)).astype(int)
-    after = np.maximum(0, np.ceil(last + 0.5 - cells)).astype(int)
-    widened = np.pad(values, list(zip(before, after, strict=True)), mode="edge")
-    to_widened = index_map([1.0] * values.ndim, [float(count) for count in before]) @ inverse(to_input)
-    one_cell = np.ones((1,) * values.ndim, dtype=np.float32)
-    is_inside = sample_map(one_cell, half_pixel_map(input_shape, one_cell.shape) @ from_target, shape) > 0
-    return np.where(is_inside, sample_map(widened, to_widened @ from_target, shape), np.float32(0))
+def cells_on_input(explanation: Explanation) -> Matrix:
+    """Return the map from the grid of an explanation to the index of the model input."""
+    if explanation.to_input is not None:
+        return explanation.to_input
+    return half_pixel_map(explanation.grid, explanation.on_input.shape)
 
 
 def statistics(values: Floats, on_input: Floats, to_source: Matrix, source_affine: Matrix | None) -> MapStatistics:
@@ -180,9 +161,7 @@ def peak_centre(values: Floats) -> Matrix | None:
     return np.asarray(ndimage.center_of_mass(np.where(around, values.astype(np.float64), 0.0)), dtype=np.float64)
 
 
-def on_source(
-    explanation: Explanation, shape: Sequence[int], affine: Matrix | None, *, to_input: Matrix | None = None
-) -> tuple[Floats, Matrix | None]:
+def on_source(explanation: Explanation, shape: Sequence[int], affine: Matrix | None) -> tuple[Floats, Matrix | None]:
     """Return the map on the source grid, decimated by whole factors when that is large, with its affine.
 
     One resampling straight from the layer's grid; outside what the model saw the map is exactly 0.
@@ -190,7 +169,6 @@ def on_source(
     Parameters
     ----------
     shape : spatial shape of the source; affine : (4, 4) of the source, or None
-    to_input : what `place` was given; None for even tiling
 
     Returns
     -------
@@ -202,9 +180,7 @@ def on_source(
         factor += 1
     reduced = [-(-size // factor) for size in shape]
     to_full = index_map([float(factor)] * len(reduced), [(factor - 1) / 2] * len(reduced))
-    input_shape = explanation.on_input.shape
-    if to_input is None:
-        to_input = half_pixel_map(explanation.grid, input_shape)
+    input_shape, to_input = explanation.on_input.shape, cells_on_input(explanation)
     from_source = to_input @ inverse(explanation.to_source) @ to_full
     values = sample_placed(explanation.values, to_input, input_shape, from_source, reduced)
     return values, None if affine is None else np.asarray(affine @ lift(to_full))

@@ -29,10 +29,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from audit_pipeline.agreement import STRONGEST, top_overlap
 from audit_pipeline.errors import ExplainError
 from audit_pipeline.explain.faithfulness import require_finite
 from audit_pipeline.explain.intervals import Estimate, mean_estimate, no_estimate
-from audit_pipeline.explain.similarity import histogram_entropy, pairwise_scores, surrogate, top_overlap
+from audit_pipeline.explain.similarity import histogram_entropy, pairwise_scores, surrogate
 
 ExplainModel = Callable[[nn.Module], Tensor]
 """Model -> maps (N, \\*grid) of the same images and targets every time."""
@@ -40,9 +41,6 @@ ExplainModel = Callable[[nn.Module], Tensor]
 BASELINE_PAIRS = 50
 NOISE_SHARE, NOISY_IMAGES = 0.1, 10
 """Of sMPRT: deviation of the noise as a share of the image's range, and noisy images per map."""
-
-STRONGEST = 0.10
-"""Share of the voxels whose overlap measures repeatability."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -322,8 +320,8 @@ def repeatability(runs: Sequence[Tensor], *, share: float = STRONGEST, seed: int
     r"""Return the overlap of the strongest parts of the same images' maps from several seeds or models.
 
     For every image the mean over pairs of runs of the intersection over union of the strongest `share` of places:
-    equal areas, ties at random. About share / (2 - share) is chance; on radiographs 0.55 was found between networks
-    and 0.61 between readers (Venkatesh et al. 2024, doi:10.1007/s10278-024-01136-4).
+    equal areas, ties as drawn at random, constant maps left out. About share / (2 - share) is chance; on radiographs
+    0.55 was found between networks and 0.61 between readers (Venkatesh et al. 2024, doi:10.1007/s10278-024-01136-4).
 
     Parameters
     ----------
@@ -336,7 +334,7 @@ def repeatability(runs: Sequence[Tensor], *, share: float = STRONGEST, seed: int
     values = np.stack([one.detach().double().cpu().numpy() for one in runs])
     found: list[float | None] = []
     for row in range(values.shape[1]):
-        pairs = [top_overlap(one[row], other[row], share, seed) for one, other in combinations(values, 2)]
-        known = [pair for pair in pairs if pair is not None]
+        pairs = combinations([one for one in values[:, row] if np.ptp(one) > 0], 2)
+        known = [top_overlap(one, other, share) for one, other in pairs]
         found.append(float(np.mean(known)) if known else None)
     return mean_estimate(found, seed=seed, over="images")

@@ -31,16 +31,14 @@ from audit_pipeline.errors import ExplainError
 NOISE_SHARE = 0.01
 """Standard deviation of the noise on imputed voxels, as a share of that of the image's channel."""
 
-BLUR_SHARE = 0.05
-"""Standard deviation of the blurred infill, as a share of the length of each axis."""
-
 TOLERANCE = 1e-8
 """Largest residual of the Laplace equation that counts as solved, as a share of the range of the image."""
 
 LARGEST_ITERATION = 300
 
 ROAD_TOLERANCE = 1e-6
-"""The same under the noise of ROAD, in float32, which is five times faster on a CPU."""
+"""The same under the noise of ROAD, in float32, which is five times faster on a CPU. A looser one would halve the time
+again, but then a fill depends on the batch it was solved in."""
 
 RELAXATION = 0.8
 """Damping of the Jacobi sweeps; the eigenvalues of the scaled operator lie in (0, 2)."""
@@ -124,20 +122,6 @@ def _require(images: Tensor, removed: Tensor) -> None:
         )
     if not images.is_floating_point() or not bool(torch.isfinite(images).all()):
         raise ExplainError("images must be finite floating-point numbers to be imputed; found others: load them anew")
-
-
-def blurred(images: Tensor, *, share: float = BLUR_SHARE) -> Tensor:
-    r"""Return the images (M, C, \*S) blurred by a Gaussian, whose weights at the rim are those inside the image.
-
-    share : standard deviation along each axis as a share of its length
-    """
-    for axis in range(2, images.ndim):
-        places = torch.arange(images.shape[axis], dtype=torch.float64, device=images.device)
-        apart = (places[:, None] - places) / max(share * len(places), 1e-6)
-        weights = torch.exp(-0.5 * apart**2)
-        weights = (weights / weights.sum(dim=1, keepdim=True)).to(images.dtype)
-        images = (images.movedim(axis, -1) @ weights.T).movedim(-1, axis)
-    return images
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,8 @@ def smoothgradcam_plus_plus(request: Request) -> Tensor:
 
     References
     ----------
-    Omeiza et al., Smooth Grad-CAM++, 2019, arXiv:1908.01224, equation 8.
+    Omeiza et al., Smooth Grad-CAM++, 2019, arXiv:1908.01224, the section on the method, where the noisy copies are
+    averaged in the first, second and third power of the gradient.
     """
     samples, sigma = int(request.settings["samples"]), float(request.settings["sigma"])
     if samples < 1 or sigma < 0:
@@ -80,7 +81,8 @@ def scorecam(request: Request) -> Tensor:
 
     References
     ----------
-    Wang et al., Score-CAM, CVPR Workshops 2020, equations 5-7 and algorithm 1. doi:10.1109/CVPRW50498.2020.00020
+    Wang et al., Score-CAM, CVPR Workshops 2020, doi:10.1109/CVPRW50498.2020.00020: definition 4 with equations 6 (the
+    score), 7 (the mask) and 8 (its stretch to 0..1), equation 9 (the map), section 3.2 and algorithm 1 (the softmax).
     """
     activations, targets = request.activations.float(), list(request.targets)
     chunk = max(1, CHUNK_VALUES // request.images[0].numel())
@@ -112,7 +114,8 @@ def ablationcam(request: Request) -> Tensor:
 
     References
     ----------
-    Desai and Ramaswamy, Ablation-CAM, WACV 2020, equations 3 and 4. doi:10.1109/WACV45572.2020.9093360
+    Desai and Ramaswamy, Ablation-CAM, WACV 2020, doi:10.1109/WACV45572.2020.9093360, the section on the method, where
+    the weight is called a slope.
     """
     activations, targets = request.activations, list(request.targets)
     count = activations.shape[1]
@@ -146,7 +149,7 @@ for _explainer in (
         kind="layer",
         function=scorecam,
         sentence="Activations weighted by how much each channel, used as a mask on the image, raises the logit.",
-        reference="Wang et al. 2020, doi:10.1109/CVPRW50498.2020.00020",
+        reference="Wang et al. 2020, doi:10.1109/CVPRW50498.2020.00020, eq. 6-9 and alg. 1",
         unit="activation",
         passes="one forward per channel",
         caution="Masked images are unlike those the model knows; no weight is negative, so evidence against is lost.",

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.stats import rankdata
+
+from audit_pipeline.agreement import spearman
 
 Map = NDArray[np.float64]
 
@@ -19,14 +20,6 @@ K1, K2 = 0.01, 0.03
 def pairwise_scores(one: Map, other: Map) -> tuple[float | None, float | None, float | None]:
     """Return Spearman's correlation of the maps and of their magnitudes, and their structural similarity."""
     return spearman(one, other), spearman(np.abs(one), np.abs(other)), ssim(one, other)
-
-
-def spearman(one: Map, other: Map) -> float | None:
-    """Return Spearman's rank correlation with mid-ranks for ties; None when a map is constant."""
-    first, second = (rankdata(values.ravel()) for values in (one, other))
-    first, second = first - first.mean(), second - second.mean()
-    scale = np.sqrt((first @ first) * (second @ second))
-    return float(np.clip(first @ second / scale, -1, 1)) if scale > 0 else None
 
 
 def ssim(one: Map, other: Map) -> float | None:
@@ -63,24 +56,6 @@ def ssim(one: Map, other: Map) -> float | None:
 
 def _windowed(values: Map) -> Map:
     return np.asarray(ndimage.gaussian_filter(values, WINDOW_CELLS, mode="constant", truncate=3.5), dtype=np.float64)
-
-
-def top_overlap(one: Map, other: Map, share: float, seed: int = 0) -> float | None:
-    """Return the intersection over union of the strongest `share` of places; None when a map is constant.
-
-    Both sets have the same size. Ties are ordered at random, differently in the two maps, so that equal values add
-    chance overlap only.
-    """
-    if np.ptp(one) == 0 or np.ptp(other) == 0:
-        return None
-    generator = torch.Generator().manual_seed(seed)
-    count = max(1, round(share * one.size))
-    chosen = []
-    for values in (one, other):
-        drawn = torch.randperm(values.size, generator=generator).numpy()
-        order = drawn[np.argsort(-values.ravel()[drawn], kind="stable")]
-        chosen.append(set(order[:count].tolist()))
-    return len(chosen[0] & chosen[1]) / len(chosen[0] | chosen[1])
 
 
 def histogram_entropy(values: Map, bins: int = 100) -> float:

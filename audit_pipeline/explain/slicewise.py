@@ -1,48 +1,25 @@
-r"""2D models on volumes: the maps of the slices stacked, weighted by what each slice gives to the logit of the volume.
+r"""2D networks on volumes: how slices are taken, what each gives to the logit of the volume, and their maps stacked.
 
 The logit of the volume is an aggregate of the slice logits, :math:`y_k = a(z_{1k}, \dots, z_{Sk})`. By the chain rule
 the gradient of :math:`y_k` at a layer of slice s is :math:`\partial a / \partial z_{sk}` times the gradient of that
-slice, so every map that is linear in the gradient (Grad-CAM, HiResCAM, XGrad-CAM) is the slice's map times that weight.
+slice, so every map that is linear in the gradient (CAM, Grad-CAM, HiResCAM, XGrad-CAM) is the slice's map times that
+weight; maps of other methods are weighted in the same way, by what the slice gives to the logit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from audit_pipeline.errors import ExplainError
+from audit_pipeline.records import Floats, Matrix
 
 Aggregation = Literal["max", "mean", "topk"]
-ExplainImages = Callable[[Tensor], tuple[Tensor, Tensor]]
-r"""Images (N, C, \*S) -> logits (N, K), raw signed maps (N, T, \*grid)."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stack:
-    r"""The maps of a volume that a 2D model read slice by slice.
-
-    Attributes
-    ----------
-    values : (T, slices, \*grid) float32, signed, in units of the logit of the volume; a slice that does not enter the
-        aggregate is exactly 0
-    slice_values : (T, slices, \*grid) float32, the maps of the slices alone, in units of their own logits
-    logits : (K,) of the volume; slice_logits : (slices, K)
-    weights : (slices, K), derivative of the volume's logit by the slice's logit; a column sums to 1
-    targets : class indices, the first axis of the values
-    rule : the aggregation in words
-    """
-
-    values: Tensor
-    slice_values: Tensor
-    logits: Tensor
-    slice_logits: Tensor
-    weights: Tensor
-    targets: tuple[int, ...]
-    rule: str
 
 
 def slice_weights(slice_logits: Tensor, aggregation: Aggregation, k: int = 1) -> Tensor:
@@ -65,52 +42,76 @@ def slice_weights(slice_logits: Tensor, aggregation: Aggregation, k: int = 1) ->
         raise ExplainError(f"aggregation must be max, mean or topk, found {aggregation!r}")
     if not 1 <= chosen <= count:
         raise ExplainError(f"topk needs between 1 and {count} slices, the number of slices here, found k = {chosen}")
-    order = torch.sort(slice_logits, dim=0, descending=True, stable=True).indices[:chosen]
-    return torch.zeros_like(slice_logits).scatter_(0, order, 1.0 / chosen)
+    given = slice_logits.detach()
+    order = torch.sort(given, dim=0, descending=True, stable=True).indices[:chosen]
+    return torch.zeros_like(given).scatter_(0, order, 1.0 / chosen)
 
 
 def aggregate(slice_logits: Tensor, aggregation: Aggregation, k: int = 1) -> Tensor:
-    """Return the logits of the volume, (K,), from those of its slices, (slices, K); errors as in `slice_weights`."""
+    """Return the logits of the volume, (K,), from those of its slices, (slices, K); errors as in `slice_weights`.
+
+    The gradient by the slice logits is `slice_weights`.
+    """
     weights = slice_weights(slice_logits, aggregation, k)
     return torch.where(weights > 0, weights * slice_logits, 0.0).sum(dim=0)
 
 
-def stack_slices(
-    explain: ExplainImages,
-    slices: Tensor,
-    targets: Sequence[int],
-    *,
-    aggregation: Aggregation = "max",
-    k: int = 1,
-    batch: int = 8,
-) -> Stack:
-    r"""Explain a volume slice by slice, `batch` slices at a time, and stack the maps.
+def weighted_stack(maps: Tensor, weights: Tensor) -> Tensor:
+    r"""Return the map of the volume, (T, slices, \*grid): each slice's map times its weight, else exactly 0.
 
     Parameters
     ----------
-    explain : images (N, C, \*S) -> logits (N, K) and maps (N, T, \*grid); the maps must be linear in the gradient
-    slices : (slices, C, \*S), in anatomical order
-    targets : class indices of the T maps
-
-    Raises
-    ------
-    ExplainError
-        As in `slice_weights`; or the maps do not have one column per target.
+    maps : (slices, T, \*grid), signed, in units of the slices' own logits
+    weights : (slices, T), see `slice_weights`
     """
-    found = [explain(part) for part in torch.split(slices, batch)]
-    slice_logits = torch.cat([logits for logits, _ in found]).float()
-    maps = torch.cat([values for _, values in found]).float().transpose(0, 1)
-    if maps.shape[0] != len(targets):
-        raise ExplainError(f"expected one map per target, {len(targets)}, found {maps.shape[0]}")
-    weights = slice_weights(slice_logits, aggregation, k)
-    columns = weights[:, list(targets)].T
-    spread = columns.reshape(*columns.shape, *(1 for _ in maps.shape[2:]))
-    return Stack(
-        values=torch.where(spread > 0, spread * maps, 0.0),
-        slice_values=maps,
-        logits=aggregate(slice_logits, aggregation, k),
-        slice_logits=slice_logits,
-        weights=weights,
-        targets=tuple(targets),
-        rule={"max": "highest slice", "mean": "mean of all slices"}.get(aggregation, f"mean of the {k} highest slices"),
-    )
+    spread = weights.reshape(*weights.shape, *(1 for _ in maps.shape[2:]))
+    return torch.where(spread > 0, spread * maps, 0.0).transpose(0, 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Slices:
+    """A volume read slice by slice along its first axis.
+
+    neighbours : slices before and after each one that become channels beside it, those at the ends repeated; 0 takes
+    every slice alone, with the channels of the volume
+    """
+
+    neighbours: int = 0
+
+    @property
+    def noun(self) -> str:
+        """What a part is called."""
+        return "slice"
+
+    def count(self, shape: Sequence[int]) -> int:
+        """Return the number of slices of a volume of this shape (D, H, W)."""
+        return int(shape[0])
+
+    def take(self, volume: Tensor, first: int, last: int) -> Tensor:
+        """Return the slices `first` to `last` (exclusive) of a volume (C, D, H, W) as images (n, C', H, W).
+
+        Raises
+        ------
+        ExplainError
+            Neighbours become channels, and the volume has more than one channel of its own.
+        """
+        if not self.neighbours:
+            return volume[:, first:last].transpose(0, 1)
+        if len(volume) != 1:
+            raise ExplainError(f"neighbouring slices are channels, so one is expected, found {len(volume)}")
+        around = torch.arange(-self.neighbours, self.neighbours + 1, device=volume.device)
+        places = torch.arange(first, last, device=volume.device)[:, None] + around
+        return volume[0][places.clamp(0, volume.shape[1] - 1)]
+
+    def centres(self, shape: Sequence[int]) -> Matrix:
+        """Return the index of the centre of every slice in the volume, (slices, 3)."""
+        middle = [(size - 1) / 2 for size in shape[1:]]
+        return np.asarray([[float(place), *middle] for place in range(self.count(shape))])
+
+    def spacing(self, spacing_mm: Sequence[float | None]) -> tuple[float | None, ...]:
+        """Return the spacing within a slice."""
+        return tuple(spacing_mm[1:])
+
+    def assemble(self, maps: Tensor, weights: Tensor, _shape: Sequence[int]) -> Floats:
+        r"""Return the map of the volume, (T, slices, \*grid), from those of its slices; see `weighted_stack`."""
+        return np.asarray(weighted_stack(maps.float(), weights).cpu().numpy(), dtype=np.float32)

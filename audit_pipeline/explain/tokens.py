@@ -60,6 +60,18 @@ class TokenGrid:
             return tokens.movedim(-1, 1)
         return tokens[:, self.patches].transpose(1, 2).reshape(len(tokens), -1, *self.grid)
 
+    def from_grid(self, grid: Tensor, tokens: Tensor) -> Tensor:
+        r"""Return the layer's output with (N, C, \*grid) in the place of its patches; class tokens are those given.
+
+        tokens : (N, ...) the output of the layer, of this layout
+        """
+        if self.layout == "channels first":
+            return grid
+        if self.layout == "channels last":
+            return grid.movedim(1, -1)
+        patches = grid.flatten(2).transpose(1, 2)
+        return torch.cat([tokens[:, : self.patches.start], patches, tokens[:, self.patches.stop :]], dim=1)
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:

@@ -10,9 +10,10 @@ reaches leave at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise, product
+from itertools import chain, pairwise, product
+from math import gcd
 from typing import Literal
 
 import numpy as np
@@ -21,9 +22,11 @@ from torch import Tensor
 
 from audit_pipeline.errors import ExplainError
 from audit_pipeline.explain.cam import upsample
-from audit_pipeline.explain.slicewise import ExplainImages
 from audit_pipeline.geometry import Matrix, half_pixel_map
 from audit_pipeline.records import Floats
+
+ExplainImages = Callable[[Tensor], tuple[Tensor, Tensor]]
+r"""Images (N, C, \*S) -> logits (N, K), raw signed maps (N, T, \*grid)."""
 
 Importance = Literal["constant", "gaussian"]
 Rule = Literal["mean", "max"]
@@ -48,6 +51,8 @@ class Windows:
         volume keeps its cells, for there the padding is the same as for the whole volume
     rule : how the logits of the windows become the logit of the volume
     batch : windows in one pass
+    step : voxels per axis of which every start is a multiple, as far as the last window allows; None takes the cells of
+        the map, so that they line up
     """
 
     size: tuple[int, ...]
@@ -56,6 +61,49 @@ class Windows:
     margin: tuple[int, ...] | int = 0
     rule: Rule = "mean"
     batch: int = 1
+    step: tuple[int, ...] | None = None
+
+    @property
+    def noun(self) -> str:
+        """What a part is called."""
+        return "window"
+
+    def starts(self, shape: Sequence[int]) -> list[tuple[int, ...]]:
+        """Return the first voxel of every window over a volume of this shape, the first axis slowest."""
+        steps = self.step or (1,) * len(self.size)
+        sides = zip(shape, self.size, steps, strict=True)
+        return list(product(*(window_starts(int(length), size, self.overlap, step) for length, size, step in sides)))
+
+    def count(self, shape: Sequence[int]) -> int:
+        """Return the number of windows over a volume of this shape."""
+        return len(self.starts(shape))
+
+    def take(self, volume: Tensor, first: int, last: int) -> Tensor:
+        r"""Return the windows `first` to `last` (exclusive) of a volume (C, \*S) as images (n, C, \*size)."""
+        _require(tuple(volume.shape[1:]), self)
+        return torch.stack([_cut(volume, starts, self.size) for starts in self.starts(volume.shape[1:])[first:last]])
+
+    def centres(self, shape: Sequence[int]) -> Matrix:
+        """Return the index of the centre of every window in the volume, (windows, axes)."""
+        return np.asarray(self.starts(shape), dtype=np.float64) + (np.asarray(self.size) - 1) / 2
+
+    def spacing(self, spacing_mm: Sequence[float | None]) -> tuple[float | None, ...]:
+        """Return the spacing within a window."""
+        return tuple(spacing_mm)
+
+    def assemble(self, maps: Tensor, _weights: Tensor, shape: Sequence[int]) -> Floats:
+        r"""Return the stitched map (T, \*grid) of the raw signed maps of all windows, (W, T, \*grid), in order.
+
+        The grid of the result tiles the volume evenly.
+
+        Raises
+        ------
+        ExplainError
+            Windows less their margins leave gaps.
+        """
+        plan = _plan(shape, self, tuple(int(cells) for cells in maps.shape[2:]))
+        answers = zip(self.starts(shape), _on_plan(maps, plan), strict=True)
+        return np.concatenate([slab.values for slab in _stitched(answers, plan, self)], axis=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,12 +204,18 @@ def window_starts(length: int, size: int, overlap: float, step: int = 1) -> tupl
 
 
 def _slabs(explain: ExplainImages, volume: Tensor, windows: Windows, log: _Log) -> Iterator[Slab]:
-    _require(volume, windows)
+    _require(tuple(volume.shape[1:]), windows)
+    answers = _answers(explain, volume, windows, log)
+    first = next(answers)
+    assert log.plan is not None
+    yield from _stitched(chain([first], answers), log.plan, windows)
+
+
+def _stitched(answers: Iterable[tuple[tuple[int, ...], Matrix]], plan: _Plan, windows: Windows) -> Iterator[Slab]:
+    """Yield finished rows, from the start and the map of every window on the grid of the result."""
     evidence = weight = None
     row = 0
-    for starts, maps in _answers(explain, volume, windows, log):
-        plan = log.plan
-        assert plan is not None
+    for starts, maps in answers:
         if evidence is None or weight is None:
             evidence = np.zeros((maps.shape[0], plan.window[0], *plan.shape[1:]))
             weight = np.zeros(evidence.shape[1:])
@@ -193,31 +247,41 @@ def _answers(
         if not bool(torch.isfinite(logits).all()) or not bool(torch.isfinite(maps).all()):
             raise ExplainError(f"a window between voxels {now[0]} and {now[-1]} has an answer that is not finite")
         if log.plan is None:
-            log.plan = _plan(volume, windows, tuple(int(cells) for cells in maps.shape[2:]))
+            log.plan = _plan(volume.shape[1:], windows, tuple(int(cells) for cells in maps.shape[2:]))
             waiting = list(product(*log.plan.starts))[1:]
         log.logits.append(np.asarray(logits.float().cpu().numpy(), dtype=np.float32))
         log.starts += now
-        values = maps.float() if maps.shape[2:] == log.plan.window else upsample(maps.float(), log.plan.window)
-        yield from zip(now, values.double().cpu().numpy(), strict=True)
+        yield from zip(now, _on_plan(maps, log.plan), strict=True)
+
+
+def _on_plan(maps: Tensor, plan: _Plan) -> Iterator[Matrix]:
+    """Yield the map of every window, (T, *window), on the grid of the result."""
+    for values in maps.float().unsqueeze(1):
+        fine = values if values.shape[2:] == plan.window else upsample(values, plan.window)
+        yield fine[0].double().cpu().numpy()
 
 
 def _cut(volume: Tensor, starts: tuple[int, ...], size: tuple[int, ...]) -> Tensor:
     return volume[(slice(None), *(slice(start, start + side) for start, side in zip(starts, size, strict=True)))]
 
 
-def _plan(volume: Tensor, windows: Windows, grid: tuple[int, ...]) -> _Plan:
-    """Return the plan for the grid a window answers with: its own cells where they line up, else voxels.
+def _plan(shape: Sequence[int], windows: Windows, grid: tuple[int, ...]) -> _Plan:
+    """Return the plan for the grid a window answers with: its own cells where every window starts on a border.
 
-    Cells line up along an axis when a cell is a whole number of voxels and the last window starts on a cell border.
+    Where windows start within cells, cells are divided so that they start on a border; in the end cells are voxels.
     """
-    steps = []
-    for length, size, cells in zip(volume.shape[1:], windows.size, grid, strict=True):
+    steps, starts = [], []
+    fixed = windows.step or (None,) * len(grid)
+    for length, size, cells, own in zip(shape, windows.size, grid, fixed, strict=True):
         step = size // cells
-        steps.append(step if step * cells == size and (length - size) % step == 0 else 1)
-    sides = list(zip(volume.shape[1:], windows.size, steps, strict=True))
+        line = window_starts(int(length), size, windows.overlap, own or step)
+        shared = gcd(step, *line) if step * cells == size else 1
+        steps.append(shared)
+        starts.append(line if shared > 1 or own else window_starts(int(length), size, windows.overlap))
+    sides = list(zip(shape, windows.size, steps, strict=True))
     margins = (windows.margin,) * len(grid) if isinstance(windows.margin, int) else windows.margin
     plan = _Plan(
-        starts=tuple(window_starts(length, size, windows.overlap, step) for length, size, step in sides),
+        starts=tuple(starts),
         step=tuple(steps),
         window=tuple(size // step for _, size, step in sides),
         shape=tuple(int(length) // step for length, _, step in sides),
@@ -258,17 +322,14 @@ def _moved(buffer: Matrix, rows: int) -> Matrix:
     return moved
 
 
-def _require(volume: Tensor, windows: Windows) -> None:
-    sides = tuple(int(side) for side in volume.shape[1:])
+def _require(sides: tuple[int, ...], windows: Windows) -> None:
     if len(sides) != len(windows.size) or any(side < size for side, size in zip(sides, windows.size, strict=True)):
         raise ExplainError(
             f"the volume must be at least as large as a window of {windows.size}, found {sides}; pad it in the "
             "preparation or choose smaller windows"
         )
     if not 0 <= windows.overlap < 1 or windows.batch < 1:
-        raise ExplainError(
-            f"windows need 0 <= overlap < 1 and a batch of at least 1, found {windows.overlap} and {windows.batch}"
-        )
+        raise ExplainError(f"windows need 0 <= overlap < 1 and batch >= 1, found {windows.overlap} and {windows.batch}")
     if windows.importance not in {"constant", "gaussian"} or windows.rule not in {"mean", "max"}:
         raise ExplainError(
             "importance must be constant or gaussian and the rule mean or max, "

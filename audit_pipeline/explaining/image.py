@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,28 @@ from audit_pipeline.dossier import image_facts, map_files, prediction_facts
 from audit_pipeline.errors import AuditError, LoadError, NotAStudyError, SeveralStudiesError
 from audit_pipeline.execute.local import model_facts
 from audit_pipeline.explain.methods import EXPLAINERS
+from audit_pipeline.explain.ranking import LayerEvidence, why
 from audit_pipeline.explaining.files import described, pictures, save
-from audit_pipeline.explaining.layers import field_facts, layer_facts
+from audit_pipeline.explaining.layers import field_facts
 from audit_pipeline.explaining.measures import Subject, faithfulness_facts, peak_facts, region_facts
 from audit_pipeline.explaining.reference import Reference, localisation_facts, read_reference, reference_facts
 from audit_pipeline.load import StudySource, deliver, find_studies
 from audit_pipeline.load.chosen import settings_from
 from audit_pipeline.models.classifier import load_classifier
-from audit_pipeline.pipeline import Auditor, explanations_of, one_pass, prediction_of
+from audit_pipeline.pipeline import (
+    Auditor,
+    cells_of,
+    explanations_of,
+    layer_evidence,
+    layer_of,
+    one_pass,
+    prediction_of,
+    ready,
+)
 from audit_pipeline.prepare import prepare
 from audit_pipeline.records import Explanation, Image, Prepared
 from audit_pipeline.report import ReportContext
-from audit_pipeline.study_record import StudyRecord
+from audit_pipeline.study_record import LayerChoice, StudyRecord
 
 SCHEMA = "audit-pipeline/explanation/1"
 
@@ -40,7 +50,8 @@ class Wanted:
     Attributes
     ----------
     card : the model card, YAML; methods : names from ``list explainers``; target : as ``explain.targets``
-    layer : a name, several separated by commas, or None for that of the card or the last convolutional stage
+    layer : a name, several separated by commas, or None for that of the card, else the best of `rank_layers`, else the
+        last convolutional stage
     mask : NIfTI file of a reference mask, or None; output : the folder that is written
     device, seed, sets : as ``run.device``, ``run.seed`` and ``--set`` of a run
     steps, nulls : of the deletion and insertion curves; 0 steps leave them out
@@ -121,9 +132,14 @@ def explain_image(path: Path, wanted: Wanted, on_progress: OnProgress | None = N
 
 
 def _explained(case: _Case, auditor: Auditor, wanted: Wanted, steps: _Steps) -> Facts:
+    ranked = layer_evidence(case.prepared, auditor) if wanted.rank_layers else ()
+    if ranked:
+        auditor = _at_the_best(auditor, ranked)
+        steps("layers ranked")
     maps = one_pass(case.prepared, auditor)
-    prediction = prediction_of(maps, auditor)
-    explanations = explanations_of(maps, case.prepared, case.image, auditor.card)
+    prediction = prediction_of(maps, case.prepared, auditor)
+    cells = cells_of(maps, case.prepared, auditor)
+    explanations = explanations_of(maps, case.prepared, case.image, auditor.card, cells)
     steps("maps computed")
     seed = auditor.config.run.seed
     subject = Subject(network=auditor.classifier.network, values=case.prepared.values, like=maps.logits, seed=seed)
@@ -132,11 +148,11 @@ def _explained(case: _Case, auditor: Auditor, wanted: Wanted, steps: _Steps) -> 
         for one in (one for one in explanations if one.method == method):
             measured[method, one.target] = _measured(one, case, subject, wanted)
         steps(f"{method} measured")
-    ranking: Facts = {"layers": None, "receptive_field": None}
-    if wanted.rank_layers:
-        ranking["layers"] = layer_facts(subject, maps.targets[0], case.prepared.spacing_mm)
+    ranking: Facts = {"layers": None, "layer_reason": "", "receptive_field": None}
+    if ranked:
+        ranking["layers"] = [asdict(one) for one in ranked]
+        ranking["layer_reason"] = why(ranked)
         ranking["receptive_field"] = field_facts(subject, maps.layer, case.prepared.spacing_mm)
-        steps("layers ranked")
     files = map_files(explanations, case.image)
     record = described(
         image_facts(case.image, case.prepared), prediction_facts(prediction), auditor.model, explanations, files
@@ -148,6 +164,14 @@ def _explained(case: _Case, auditor: Auditor, wanted: Wanted, steps: _Steps) -> 
     kept = save(found, dict(files.values()) | drawn, auditor.config.run.output)
     steps("files written")
     return kept
+
+
+def _at_the_best(auditor: Auditor, ranked: Sequence[LayerEvidence]) -> Auditor:
+    """Return the auditor that explains the best layer, unless one is named."""
+    if layer_of(auditor) is not None:
+        return auditor
+    choice = LayerChoice(layer=ranked[0].layer, reason=why(ranked))
+    return replace(auditor, model=replace(auditor.model, layer_choice=choice))
 
 
 def _measured(one: Explanation, case: _Case, subject: Subject, wanted: Wanted) -> Facts:
@@ -209,7 +233,7 @@ def _config(wanted: Wanted) -> AuditConfig:
 
 def _auditor(config: AuditConfig, wanted: Wanted) -> Auditor:
     card = read_card(config.model.card)
-    classifier = load_classifier(card, device=config.run.device, allow_code=wanted.allow_code)
+    classifier = ready(load_classifier(card, device=config.run.device, allow_code=wanted.allow_code))
     return Auditor(
         config=config,
         card=card,

@@ -157,7 +157,7 @@ def _layers(found: Facts) -> list[str]:
         f"receptive field of {plain(seen['layer'])}: effective {_across(seen['effective_mm'])} mm, "
         f"theoretical {' x '.join(theoretical)} mm, stride {_across(seen['stride_mm'])} mm"
     )
-    return [*lines, sentence]
+    return [*lines, plain(found["layer_reason"]), sentence]
 
 
 def _written(found: Facts) -> list[str]:

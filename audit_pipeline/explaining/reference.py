@@ -14,10 +14,11 @@ import numpy as np
 
 from audit_pipeline.errors import ExplainError
 from audit_pipeline.explain.localisation import TOLERANCE_MM, Case, localise
-from audit_pipeline.explain.place import sample_placed
-from audit_pipeline.geometry import half_pixel_map, index_map, inverse, transform_points
+from audit_pipeline.explain.place import cells_on_input
+from audit_pipeline.geometry import index_map, inverse, transform_points
 from audit_pipeline.load import find_studies, load_source
 from audit_pipeline.records import Explanation, Image, Mask, Matrix, Prepared
+from audit_pipeline.resampling import sample_placed
 
 MOST_VOXELS = 32_000_000
 """Largest number of voxels at which a map and a mask are compared; of finer masks every n-th voxel along each axis."""
@@ -139,7 +140,7 @@ def localisation_facts(one: Explanation, reference: Reference, image: Image, pre
     to_image = reference.to_image(image) @ index_map([float(step)] * axes, [0.0] * axes)
     input_shape = prepared.values.shape[1:]
     from_mask = inverse(prepared.to_source) @ to_image
-    values = sample_placed(one.values, half_pixel_map(one.grid, input_shape), input_shape, from_mask, mask.shape)
+    values = sample_placed(one.values, cells_on_input(one), input_shape, from_mask, mask.shape)
     sides = _spacing(reference, image)
     case = Case(values=values, mask=mask, spacing_mm=None if sides is None else tuple(side * step for side in sides))
     return asdict(localise(case)) | {"tolerance_mm": TOLERANCE_MM, "every_nth_voxel": step}

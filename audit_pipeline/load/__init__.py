@@ -4,6 +4,7 @@ The steps, each a module: discover, index, screen, group, geometry, pixels, valu
 """
 
 from audit_pipeline.load.discover import StudySource, find_studies
+from audit_pipeline.load.facts import StudyFacts, facts_of, site_name
 from audit_pipeline.load.labels import read_labels
 from audit_pipeline.load.notes import NOTES
 from audit_pipeline.load.select import choose_image, validate_rules
@@ -14,12 +15,15 @@ __all__ = [
     "NOTES",
     "Delivery",
     "LoadSettings",
+    "StudyFacts",
     "StudySource",
     "choose_image",
     "deliver",
+    "facts_of",
     "find_studies",
     "load_source",
     "load_study",
     "read_labels",
+    "site_name",
     "validate_rules",
 ]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from audit_pipeline.card import ModelCard
 from audit_pipeline.errors import ConfigError, ModelError
@@ -45,6 +45,8 @@ def load_classifier(card: ModelCard, *, device: str = "auto", allow_code: bool =
     network = build_network(card) if card.factory is None else _from_factory(card, allow_code=allow_code)
     if card.weights is not None:
         load_weights(network, card.weights)
+    if card.output is not None:
+        network.register_forward_hook(LogitsEntry(card.output))
     return Classifier(
         network=network.to(place).eval(),
         card=card,
@@ -52,6 +54,39 @@ def load_classifier(card: ModelCard, *, device: str = "auto", allow_code: bool =
         device_name=name,
         weights_sha256="" if card.weights is None else card.weights.sha256,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class LogitsEntry:
+    """A forward hook that hands on one entry of what a network returns, so that its module names stay as they are.
+
+    key : place in a tuple or list, or key of a mapping
+    """
+
+    key: str | int
+
+    def __call__(self, _network: nn.Module, _inputs: object, output: object) -> Tensor:
+        """Return the entry.
+
+        Raises
+        ------
+        ModelError
+            The output has no such entry, or it is not a tensor.
+        """
+        found: object = None
+        if isinstance(output, Mapping):
+            found, known = output.get(self.key), ", ".join(map(repr, output))
+        elif isinstance(output, tuple | list):
+            known = f"0 to {len(output) - 1}"
+            if isinstance(self.key, int) and 0 <= self.key < len(output):
+                found = output[self.key]
+        else:
+            raise ModelError(f"model.output: the network returns {type(output).__name__}, not a tuple; remove the key")
+        if not isinstance(found, Tensor):
+            what = "" if found is None else f" holds {type(found).__name__}, not logits;"
+            raise ModelError(f"model.output: entry {self.key!r} of the network's output{what or ' is missing;'} "
+                             f"its entries are {known}")  # fmt: skip
+        return found
 
 
 def choose_device(wanted: str) -> tuple[torch.device, str]:

@@ -1,4 +1,4 @@
-"""Networks by name: MONAI's 2D and 3D classifiers, and those that other packages register."""
+"""Networks by name: MONAI's 2D and 3D classifiers, those built around its encoders, and those of other packages."""
 
 from __future__ import annotations
 
@@ -19,13 +19,17 @@ Factory = Callable[..., nn.Module]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Network:
-    """One architecture. `classes` and `channels` name the keywords that take their number from the card."""
+    """One architecture. `classes`, `channels` and `size` name the keywords that take their numbers from the card.
+
+    size : of the input; "" where the network takes any size
+    """
 
     name: str
     sentence: str
     attribute: str
     classes: str = "out_channels"
     channels: str = "in_channels"
+    size: str = ""
 
     def factory(self) -> Factory:
         """Return the constructor; importing it is what costs time, so listing does not."""
@@ -60,6 +64,27 @@ for _name, _sentence, _classes, _channels in (
         ),
     )
 
+_OURS = "audit_pipeline.models.transformers."
+NETWORKS.add(
+    "vit",
+    Network(
+        name="vit",
+        sentence="Vision transformer with class token, 2D and 3D (MONAI)",
+        attribute=_OURS + "vit",
+        classes="num_classes",
+        size="img_size",
+    ),
+)
+NETWORKS.add(
+    "swin",
+    Network(
+        name="swin",
+        sentence="Swin Transformer with norm, mean over tokens and linear head, 2D and 3D (MONAI's encoder)",
+        attribute=_OURS + "SwinClassifier",
+        classes="num_classes",
+    ),
+)
+
 
 def build_network(card: ModelCard) -> nn.Module:
     """Return the untrained network that a card names; dimensions, channels and classes come from the card.
@@ -75,7 +100,13 @@ def build_network(card: ModelCard) -> nn.Module:
     network = NETWORKS[card.network.name]
     factory = network.factory()
     given = dict(card.network.args)
-    fixed = {"spatial_dims": card.spatial_dims, network.channels: card.channels, network.classes: len(card.classes)}
+    fixed: dict[str, Any] = {
+        "spatial_dims": card.spatial_dims,
+        network.channels: card.channels,
+        network.classes: len(card.classes),
+    }
+    if network.size:
+        fixed[network.size] = card.network_size
     for name in fixed:
         if name in given:
             raise ConfigError(f"model.network.args.{name}: the card's own fields already say this; remove it")

@@ -1,8 +1,17 @@
-"""Stage 6, report: stored facts drawn as PDF. Nothing here computes a result."""
+"""Stage 6, report: stored facts drawn as PDF and as pages for a browser. Nothing here computes a result."""
 
 from audit_pipeline.report.audit_pdf import render_audit
 from audit_pipeline.report.context import ReportContext
+from audit_pipeline.report.html_audit import render_audit_html
+from audit_pipeline.report.html_study import render_study_html
 from audit_pipeline.report.pictures import overlay_pictures
 from audit_pipeline.report.study_pdf import render_study
 
-__all__ = ["ReportContext", "overlay_pictures", "render_audit", "render_study"]
+__all__ = [
+    "ReportContext",
+    "overlay_pictures",
+    "render_audit",
+    "render_audit_html",
+    "render_study",
+    "render_study_html",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from reportlab.lib.units import mm
@@ -12,10 +13,15 @@ from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Panel, Status
 from audit_pipeline.report import (
     audit_text,
+    chai,
+    cohort_pages,
     evidence,
     figures,
     fonts,
+    frontage,
+    layer_table,
     layout,
+    links,
     marks,
     numbers,
     style,
@@ -24,7 +30,7 @@ from audit_pipeline.report import (
     vocabulary,
 )
 from audit_pipeline.report.context import ReportContext
-from audit_pipeline.report.document import Frontage, Heading, build, model_line, weights_line
+from audit_pipeline.report.document import Heading, build
 from audit_pipeline.study_record import StudyRecord
 
 Summary = Mapping[str, Any]
@@ -35,7 +41,11 @@ COHORT_MM = (13.0, 23.0, 14.0, 20.0, 36.0, 23.0, 23.0, 26.0)
 
 
 def render_audit(
-    records: Sequence[StudyRecord], summary: Summary, thumbnails: Mapping[str, Panel], context: ReportContext
+    records: Sequence[StudyRecord],
+    summary: Summary,
+    thumbnails: Mapping[str, Panel],
+    context: ReportContext,
+    attached: Mapping[str, bytes] | None = None,
 ) -> bytes:
     """Return the PDF of a whole audit, drawn from stored records and the cohort summary alone.
 
@@ -47,6 +57,7 @@ def render_audit(
         {code: n}, optional ``confidence`` (level of the intervals, 0 to 1); a missing part is printed as not evaluable
     thumbnails : study key -> the slice shown beside the study
     context : facts of the run
+    attached : name -> content of the files the report carries, see `archive.KINDS`
 
     Raises
     ------
@@ -54,37 +65,30 @@ def render_audit(
         Anatomy and map of a thumbnail do not lie on the same pixels.
     """
     fonts.register()
-    models = list(dict.fromkeys(model_line(record.model.name, record.model.version) for record in records))
-    digests = list(dict.fromkeys(record.model.weights_sha256 for record in records))
-    model = text.listed(models, 2) if models else "no model"
-    front = Frontage(
-        title=f"Audit report: {context.audit_name}",
-        subject=f"{text.counted(len(records), 'study', 'studies')}; {vocabulary.CAUTION}; run {context.run}",
-        header=f"Audit {context.audit_name}",
-        model=model,
-        digest=f"{len(digests)} weights digests" if len(digests) > 1 else weights_line("".join(digests)),
-        context=context,
-    )
-    return build(
-        [
-            *_first_page(records, summary, thumbnails, context, model),
-            *_cohort(records, thumbnails, context),
-            *_checks(summary, context),
-            *_provenance(records, context),
-        ],
-        front,
-    )
+    front = frontage.of_audit(records, context)
+    carried = replace(front, attached=attached or {}, keys=chai.keys(records, summary, context))
+    return build(story(records, summary, thumbnails, context), carried)
+
+
+def story(
+    records: Sequence[StudyRecord], summary: Summary, thumbnails: Mapping[str, Panel], context: ReportContext
+) -> list[Flowable]:
+    """Return the flowables of the report; parameters as in `render_audit`."""
+    return [
+        *_first_page(records, summary, thumbnails, context),
+        *_cohort(records, thumbnails, context),
+        *_checks(summary, context),
+        *cohort_pages.cohort_story(summary),
+        *_layers(records),
+        *_provenance(records, context),
+    ]
 
 
 def _first_page(
-    records: Sequence[StudyRecord],
-    summary: Summary,
-    thumbnails: Mapping[str, Panel],
-    context: ReportContext,
-    model: str,
+    records: Sequence[StudyRecord], summary: Summary, thumbnails: Mapping[str, Panel], context: ReportContext
 ) -> list[Flowable]:
     counts = summary.get("counts") or {}
-    words = audit_text.opening(counts, model, context.audit_name, context.intended_use)
+    words = audit_text.opening(counts, frontage.models_of(records), context.audit_name, context.intended_use)
     half = (layout.content_size(context.settings.paper)[0] / mm - 8) / 2
     return [
         Heading(f"Audit: {context.audit_name}", "title"),
@@ -156,7 +160,9 @@ def _important(records: Sequence[StudyRecord], summary: Summary, context: Report
         counts = audit_text.cohort_finding(outcomes[code], audited)
         advice = f" Advice: {mode.advice}" if mode and mode.advice else ""
         body = fonts.markup(f". {counts} {_examples(records, code)}{advice}")
-        items.append(layout.MarkedParagraph(worst, Paragraph(words + body, style.paragraph_style("body"))))
+        items.append(
+            layout.MarkedParagraph(worst, Paragraph(words + body, style.paragraph_style("body")), links.CHECKS)
+        )
     if not codes:
         items.append(tables.words(audit_text.nothing_raised(audited), "body"))
     return items
@@ -212,7 +218,7 @@ def _cohort(records: Sequence[StudyRecord], thumbnails: Mapping[str, Panel], con
     others = [record for record in records if record.status is not Status.AUDITED]
     rows = [_cohort_row(record, thumbnails.get(record.study), context) for record in audited]
     if rows:
-        items += [tables.words(audit_text.THUMBNAIL_NOTE, "caption"), Spacer(1, 1 * mm)]
+        items += [tables.words(audit_text.thumbnail_note(context.settings.scale), "caption"), Spacer(1, 1 * mm)]
         items.append(tables.table(COHORT_HEAD, rows, COHORT_MM))
     return [*items, *_without_result(others)]
 
@@ -239,21 +245,22 @@ def _cohort_row(record: StudyRecord, panel: Panel | None, context: ReportContext
     label = text.cut(record.label or numbers.MISSING, 60)
     prediction = text.prediction_cell(record.prediction)
     verdict = record.verdict
+    link = links.study(record.study) if context.settings.pdf == "all" else ""
     return [
         picture,
         record.study,
         status,
         label,
         prediction,
-        _lamp(verdict.prediction, verdict.prediction_code) if verdict else numbers.MISSING,
-        _lamp(verdict.explanation, verdict.explanation_code) if verdict else numbers.MISSING,
+        _lamp(verdict.prediction, verdict.prediction_code, link) if verdict else numbers.MISSING,
+        _lamp(verdict.explanation, verdict.explanation_code, link) if verdict else numbers.MISSING,
         text.raised(record.findings),
     ]
 
 
-def _lamp(outcome: Outcome, code: str) -> Flowable:
+def _lamp(outcome: Outcome, code: str, link: str) -> Flowable:
     words = f"{vocabulary.OUTCOME_WORDS[outcome]} {code}".strip()
-    return layout.MarkedParagraph(outcome, tables.words(words))
+    return layout.MarkedParagraph(outcome, tables.words(words), link)
 
 
 class Thumbnail(Flowable):  # type: ignore[misc]
@@ -280,7 +287,7 @@ class Thumbnail(Flowable):  # type: ignore[misc]
 
 def _checks(summary: Summary, context: ReportContext) -> list[Flowable]:
     outcomes = summary.get("outcomes") or {}
-    items: list[Flowable] = [PageBreak(), Heading("Every check over the cohort", "title")]
+    items: list[Flowable] = [PageBreak(), Heading("Every check over the cohort", "title", anchor=links.CHECKS)]
     if not outcomes:
         return [
             *items,
@@ -297,6 +304,18 @@ def _check_row(code: str, counts: Mapping[str, int], context: ReportContext) -> 
     mode = context.failure_modes.get(code)
     title = mode.title if mode else numbers.MISSING
     return [code, title, *(numbers.number(int(counts.get(outcome.value, 0))) for outcome in vocabulary.WORST_FIRST)]
+
+
+def _layers(records: Sequence[StudyRecord]) -> list[Flowable]:
+    """Return which layer the maps of this audit come from; every choice that its records know."""
+    audited = [record for record in records if record.status is Status.AUDITED]
+    choices = {choice.layer: choice for one in audited if (choice := one.model.layer_choice) is not None}
+    if not choices:
+        return []
+    return [
+        Heading("Where the maps come from"),
+        *(part for choice in choices.values() for part in layer_table.layer_story(choice)),
+    ]
 
 
 def _provenance(records: Sequence[StudyRecord], context: ReportContext) -> list[Flowable]:

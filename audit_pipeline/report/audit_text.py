@@ -16,10 +16,20 @@ COUNT_NAMES = {
     "audited": "audited",
 }
 NO_PERFORMANCE = "not evaluable: without labels neither AUROC nor sensitivity can be stated."
-THUMBNAIL_NOTE = (
-    "Map: the key slice with the evidence of the first method, scaled to the maximum of the study's maps; "
-    "hatched: not evidence. A dash: no slice was stored."
-)
+SCALED_TO = {
+    "map": "of the map",
+    "study": "of the study's maps",
+    "class": "of the class over the cohort, so that studies can be compared",
+}
+"""``report.scale`` -> whose maximum the last colour of a thumbnail stands for."""
+
+
+def thumbnail_note(scale: str) -> str:
+    """Return what the thumbnails show; `scale` is ``report.scale``."""
+    return (
+        f"Map: the key slice with the evidence of the first method, scaled to the maximum {SCALED_TO[scale]}; "
+        "hatched: not evidence. A dash: no slice was stored."
+    )
 
 
 def opening(counts: Mapping[str, int], model: str, audit: str, intended_use: str) -> str:

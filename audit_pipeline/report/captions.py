@@ -48,6 +48,20 @@ def colour_bar(shown: Shown, panel: Panel, method: str) -> str:
     return f"{unit}, {text.method(method)} for {shown.target_name(panel)}"
 
 
+def scale(shown: Shown, panel: Panel, methods: Sequence[str]) -> str:
+    """Return where the colours of the maps end and what they leave out, or why a map has no colour."""
+    facts = {name: found for name in methods if (found := shown.facts(panel, name)) is not None}
+    scales = {name: shown.scale(found) for name, found in facts.items()}
+    rules = dict.fromkeys(one.rule for one in scales.values() if one.high is not None)
+    is_signed = shown.context.settings.sign == "signed"
+    meaning = "red speaks for the class, blue against it" if is_signed else "evidence against the class has no colour"
+    parts = [f"Colours end at the {rule}; {meaning}." for rule in rules]
+    parts += [
+        f"{text.capital(text.method(name))} has no colour: {one.reason}." for name, one in scales.items() if one.reason
+    ]
+    return " ".join(parts)
+
+
 def grid(shown: Shown, panel: Panel, methods: Sequence[str]) -> str:
     """Return the heading over the planes of one target."""
     names = text.listed([text.capital(text.method(one)) for one in methods]) if methods else "No map"

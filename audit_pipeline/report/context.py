@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from audit_pipeline.config import ReportSection
 from audit_pipeline.findings import FailureMode
+from audit_pipeline.scales import Scale
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +24,7 @@ class ReportContext:
     settings : paper, colour map and opacity
     failure_modes : code -> metadata of the check, for titles and severities
     disabled_checks : codes or names of checks that the configuration switched off
+    cohort_scales : (method, target class) -> scale of the class over the cohort; empty before a run is closed
     """
 
     run: str
@@ -33,3 +35,9 @@ class ReportContext:
     settings: ReportSection = field(default_factory=ReportSection)
     failure_modes: Mapping[str, FailureMode] = field(default_factory=dict)
     disabled_checks: tuple[str, ...] = ()
+    cohort_scales: Mapping[tuple[str, int], Scale] = field(default_factory=dict)
+
+    @property
+    def software(self) -> str:
+        """Name and version of this product, for metadata."""
+        return f"audit_pipeline {self.versions.get('audit-pipeline', '')}".strip()

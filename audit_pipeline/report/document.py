@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from reportlab.platypus import BaseDocTemplate, Flowable, Frame, PageTemplate, P
 from reportlab.platypus.doctemplate import LayoutError
 
 from audit_pipeline.errors import ReportError
-from audit_pipeline.report import fonts, numbers, style, text, vocabulary
+from audit_pipeline.report import archive, fonts, links, numbers, style, text, vocabulary
 from audit_pipeline.report.context import ReportContext
 
 LONGEST_HEADING = 160
@@ -26,7 +26,11 @@ rl_config.trustedSchemes = []
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Frontage:
-    """What every page of one document says in its header and footer."""
+    """What every page of one document says in its header and footer, and what the document carries.
+
+    attached : name -> content of the files the document was drawn from, see `archive.KINDS`
+    keys : further entries of the document information
+    """
 
     title: str
     subject: str
@@ -36,6 +40,8 @@ class Frontage:
     context: ReportContext
     first_page: Callable[[Any], None] | None = field(default=None)
     reserved: float = 0.0
+    attached: Mapping[str, bytes] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def paper(self) -> tuple[float, float]:
@@ -47,10 +53,10 @@ class Frontage:
 class Heading(Paragraph):  # type: ignore[misc]
     """A section heading that also stands in the outline of the document."""
 
-    def __init__(self, words: str, name: str = "section", level: int = 0) -> None:
+    def __init__(self, words: str, name: str = "section", level: int = 0, anchor: str = "") -> None:
         shown = text.cut(words, LONGEST_HEADING)
         super().__init__(fonts.markup(shown, fonts.BOLD), style.paragraph_style(name))
-        self.words, self.level = fonts.clean(shown), level
+        self.words, self.level, self.anchor = fonts.clean(shown), level, anchor
         self.keepWithNext = 1
 
     def draw(self) -> None:
@@ -58,6 +64,7 @@ class Heading(Paragraph):  # type: ignore[misc]
         key = f"heading-{self.canv.next_heading()}"
         self.canv.bookmarkHorizontal(key, 0, self.height)
         self.canv.addOutlineEntry(self.words, key, self.level, closed=0)
+        links.draw_anchor(self.canv, self.anchor, self.height)
         super().draw()
 
 
@@ -97,10 +104,10 @@ def build(story: Sequence[Flowable], front: Frontage) -> bytes:
     document = BaseDocTemplate(
         target,
         pagesize=(width, height),
-        title=fonts.clean(front.title),
+        title=archive.plain(front.title),
         author="audit_pipeline",
-        subject=fonts.clean(front.subject),
-        creator=f"audit_pipeline {front.context.versions.get('audit_pipeline', '')}".strip(),
+        subject=archive.plain(front.subject),
+        creator=front.context.software,
         invariant=1,
         initialFontName=fonts.REGULAR,
         initialFontSize=style.BODY,
@@ -164,7 +171,7 @@ def draw_edges(canvas: Any, front: Frontage) -> None:
 
 
 def finished(content: bytes, front: Frontage) -> bytes:
-    """Return the PDF without empty transitions and invented dates, with XMP metadata.
+    """Return the PDF as PDF/A-3b, without empty transitions and invented dates.
 
     The library writes the year 2000 as the date of a reproducible file; a date that is not true is taken out.
     """
@@ -177,10 +184,11 @@ def finished(content: bytes, front: Frontage) -> bytes:
             if key in document.docinfo:
                 del document.docinfo[key]
         with document.open_metadata(set_pikepdf_as_editor=False, update_docinfo=False) as metadata:
-            metadata["dc:title"] = fonts.clean(front.title)
+            metadata["dc:title"] = archive.plain(front.title)
             metadata["dc:creator"] = ["audit_pipeline"]
-            metadata["dc:description"] = fonts.clean(front.subject)
+            metadata["dc:description"] = archive.plain(front.subject)
             metadata["dc:language"] = ["en-GB"]
+        archive.finish(document, front.attached, front.keys)
         document.save(
             target,
             deterministic_id=True,

@@ -11,6 +11,7 @@ from audit_pipeline.records import Panel
 from audit_pipeline.report import text
 from audit_pipeline.report.context import ReportContext
 from audit_pipeline.report.figures import Layer, Look
+from audit_pipeline.scales import Scale, Sign, study_scale
 from audit_pipeline.study_record import ExplanationFacts, StudyRecord
 
 
@@ -61,26 +62,38 @@ class Shown:
         return sorted(panel.maps, key=lambda name: recorded.index(name) if name in recorded else len(recorded))
 
     def layer(self, panel: Panel, method: str) -> Layer:
-        """Return how the map of `method` is laid over `panel`: contours of the whole map, colours of all its classes.
-
-        The last colour is the maximum over the classes explained by the method, so that a class with little evidence
-        looks like little beside one with much.
-        """
+        """Return how the map of `method` is laid over `panel`: contours of the whole map, colours of its scale."""
         facts = self.facts(panel, method)
+        is_signed = self.context.settings.sign == "signed"
         if facts is None:
-            return Layer(method=method, scale_max=_largest(panel, method))
-        rejection, largest = text.rejection(facts), facts.statistics.max
+            return Layer(method=method, scale_max=_largest(panel, method), is_signed=is_signed)
+        rejection, largest, scale = text.rejection(facts), facts.statistics.max, self.scale(facts)
         return Layer(
             method=method,
-            scale_max=self.scale_max(method),
+            scale_max=scale.high or 0.0,
+            is_signed=is_signed,
+            reason=scale.reason,
             rejection=rejection,
             cell_mm=panel.cell_mm,
             contours=None if rejection or largest <= 0 else facts.statistics.mass_levels,
         )
 
-    def scale_max(self, method: str) -> float:
-        """Return the map value of the last colour: the maximum over the classes that `method` explains."""
-        return max(facts.statistics.max for facts in self.record.explanations if facts.method == method)
+    def scale(self, facts: ExplanationFacts) -> Scale:
+        """Return what the colours of a map run between, as ``report.scale`` and ``report.sign`` ask.
+
+        study : the maximum over the classes that the method explains, so that a class with little evidence looks like
+        little beside one with much; map : of this map alone; class : of this class over the cohort, and of the study
+        as long as the run is not closed.
+        """
+        settings = self.context.settings
+        if settings.scale == "map":
+            return _scale([facts], settings.sign, "this map")
+        cohort = self.context.cohort_scales.get((facts.method, facts.target))
+        if settings.scale == "class" and cohort is not None:
+            return cohort
+        alike = [one for one in self.record.explanations if one.method == facts.method]
+        missing = ", as the run is not closed and has no scale over the cohort" if settings.scale == "class" else ""
+        return _scale(alike, settings.sign, f"all maps of this method in the study{missing}")
 
     def target_name(self, panel: Panel) -> str:
         """Return the class that the maps of `panel` explain."""
@@ -103,6 +116,13 @@ class Shown:
 def _largest(panel: Panel, method: str) -> float:
     finite = panel.maps[method][np.isfinite(panel.maps[method])]
     return float(finite.max()) if finite.size else 0.0
+
+
+def _scale(alike: Sequence[ExplanationFacts], sign: Sign, scope: str) -> Scale:
+    """Return the scale of maps from their recorded extremes, which decide it alone."""
+    extremes = [np.asarray([one.statistics.min, one.statistics.max]) for one in alike]
+    floors = [one.signal_floor for one in alike]
+    return study_scale(extremes, floors, sign=sign, unit=alike[0].unit, scope=scope)
 
 
 def shown(record: StudyRecord, panels: Sequence[Panel], context: ReportContext) -> Shown:

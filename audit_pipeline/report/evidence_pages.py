@@ -8,13 +8,16 @@ from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, KeepTogether, PageBreak, Spacer
 
 from audit_pipeline.records import Panel
-from audit_pipeline.report import captions, layout, numbers, plane_grid, tables, text
+from audit_pipeline.report import captions, layout, numbers, part_scores, plane_grid, tables, text
 from audit_pipeline.report.document import Heading
 from audit_pipeline.report.evidence import Shown
 from audit_pipeline.report.figures import EDGE, ColourBar, Picture, furniture, scale_for
 
 MOST_SLICES = 8
 SLICE_MM, BAR_MM = 43.0, 62.0
+TITLE = "Evidence in the image"
+RAW_FIRST = "Raw slice first, then the same slice with the map."
+NO_IMAGE = "No image of this study was stored, so none is shown."
 COMPACT = 41 * mm
 """Height of a picture of a second target."""
 
@@ -25,21 +28,21 @@ def story(shown: Shown) -> list[Flowable]:
     The planes of the first target take the page; those of further targets are smaller, so that the table fits below.
     """
     width, height = layout.content_size(shown.context.settings.paper)
-    title = Heading("Evidence in the image", "title")
-    table = statistics(shown)
+    title = Heading(TITLE, "title")
+    scores, table = part_scores.story(shown.record, shown.context), statistics(shown)
     if not shown.panels:
-        missing = tables.words("No image of this study was stored, so none is shown.", "body")
-        return [PageBreak(), title, missing, *table]
-    opening = f"{text.convention(shown.panels)} Raw slice first, then the same slice with the map."
+        missing = tables.words(NO_IMAGE, "body")
+        return [PageBreak(), title, missing, *scores, *table]
+    opening = f"{text.convention(shown.panels)} {RAW_FIRST}"
     top: list[Flowable] = [title, tables.words(opening, "caption")]
     items: list[Flowable] = [PageBreak(), *top]
     for rank, target in enumerate(shown.targets):
         planes = [*shown.role("plane", target), *shown.role("image", target)]
-        taken = layout.stack_height(table if rank else top, width)
+        taken = layout.stack_height([*scores, *table] if rank else top, width)
         if planes:
             items += plane_grid.grids(shown, planes, height - taken, COMPACT if rank else layout.UNLIMITED)
         items += _slices(shown, shown.role("slice", target)[:MOST_SLICES], planes)
-    return [*items, *table]
+    return [*items, *scores, *table]
 
 
 def _slices(shown: Shown, panels: Sequence[Panel], planes: Sequence[Panel]) -> list[Flowable]:
@@ -61,7 +64,7 @@ def _slices(shown: Shown, panels: Sequence[Panel], planes: Sequence[Panel]) -> l
         layer = shown.layer(panels[0], methods[0])
         facts = shown.facts(panels[0], methods[0])
         unit = text.capital(text.map_unit("logit" if facts is None else facts.unit))
-        items.append(ColourBar(BAR_MM * mm, layer.scale_max, shown.look, f"{unit}, the same for all these slices"))
+        items.append(ColourBar(BAR_MM * mm, layer, shown.look, f"{unit}, the same for all these slices"))
     return items
 
 

@@ -42,13 +42,19 @@ class Look:
 class Layer:
     """The map laid over a slice.
 
-    scale_max : map value with the last colour; rejection : words over a map that failed its tests, "" for none;
-    cell_mm : (row, column) size of a cell of the map's grid in the slice, None where it is not known;
+    Attributes
+    ----------
+    scale_max : map value with the last colour, 0 where nothing may be coloured, and `reason` why
+    is_signed : whether evidence against the class has colours too
+    rejection : words over a map that failed its tests, "" for none
+    cell_mm : (row, column) size of a cell of the map's grid in the slice, None where it is not known
     contours : map values of the solid and the dashed line, None for no lines
     """
 
     method: str
     scale_max: float
+    is_signed: bool = False
+    reason: str = ""
     rejection: str = ""
     cell_mm: tuple[float, float] | None = None
     contours: tuple[float, float] | None = None
@@ -117,6 +123,7 @@ class Picture(Flowable):  # type: ignore[misc]
                     self.panel.maps[self.layer.method],
                     window=window,
                     scale_max=self.layer.scale_max,
+                    is_signed=self.layer.is_signed,
                     colour_map=self.look.colour_map,
                     opacity=self.look.opacity,
                     shape=shape,
@@ -282,12 +289,12 @@ def scale_bar_mm(width_mm: float) -> float:
 
 
 class ColourBar(Flowable):  # type: ignore[misc]
-    """The colours of a map with their values in logit units, over bright anatomy above and dark anatomy below."""
+    """The colours of a map with their values in its unit, over bright anatomy above and dark anatomy below."""
 
-    def __init__(self, width: float, scale_max: float, look: Look, title: str) -> None:
+    def __init__(self, width: float, layer: Layer, look: Look, title: str) -> None:
         super().__init__()
-        self.width, self.scale_max, self.look, self.title = width, scale_max, look, title
-        self.height = 9.2 * mm if scale_max > 0 else 3.6 * mm
+        self.width, self.layer, self.look, self.title = width, layer, look, title
+        self.height = 9.2 * mm if layer.scale_max > 0 else 3.6 * mm
 
     def wrap(self, _available_width: float, _available_height: float) -> tuple[float, float]:
         """Return the fixed size."""
@@ -295,20 +302,21 @@ class ColourBar(Flowable):  # type: ignore[misc]
 
     def draw(self) -> None:
         """Draw title, colours and ticks."""
-        canvas, size = self.canv, style.CAPTION
+        canvas, size, layer = self.canv, style.CAPTION, self.layer
         top = self.height - size * 0.85
-        if self.scale_max <= 0:
-            words = fonts.fitted(f"{self.title}: no positive evidence", self.width, size)
+        if layer.scale_max <= 0:
+            words = fonts.fitted(f"{self.title}: nothing to colour", self.width, size)
             fonts.draw(canvas, (0, top), words, size, colour=style.INK)
             return
         fonts.draw(canvas, (0, top), fonts.fitted(self.title, self.width, size), size, colour=style.INK)
-        strip = overlay.png(overlay.colour_strip(self.look.colour_map, self.look.opacity))
+        strip = overlay.colour_strip(self.look.colour_map, self.look.opacity, is_signed=layer.is_signed)
         low, height = 2.9 * mm, 3 * mm
-        canvas.drawImage(ImageReader(io.BytesIO(strip)), 0, low, self.width, height)
+        canvas.drawImage(ImageReader(io.BytesIO(overlay.png(strip))), 0, low, self.width, height)
         canvas.setStrokeColor(style.BLACK)
         canvas.setLineWidth(0.4)
+        first = -layer.scale_max if layer.is_signed else 0.0
         for share, align in ((0.0, "left"), (0.5, "centre"), (1.0, "right")):
             x = share * self.width
             canvas.line(x, low, x, low - 0.7 * mm)
-            words = numbers.short(share * self.scale_max)
+            words = numbers.short(first + share * (layer.scale_max - first))
             fonts.draw(canvas, (x, 0.1 * mm), words, 6.5, align=align, colour=style.INK)

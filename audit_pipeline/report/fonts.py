@@ -7,6 +7,9 @@ All fonts are TrueType and are embedded as subsets.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -22,8 +25,20 @@ REGULAR, BOLD = "SourceSans", "SourceSans-Bold"
 _FALLBACK = {REGULAR: "DejaVuSans", BOLD: "DejaVuSans-Bold"}
 _BLANKS = {"\t", "\n", "\r", "\u00a0", "\u2028", "\u2029"}
 
+_IS_SCREEN: ContextVar[bool] = ContextVar("is_screen", default=False)
+
 LONGEST = 20_000
 """Characters of one text that are looked at; what lies beyond is counted, not printed."""
+
+
+@contextmanager
+def for_screen() -> Iterator[None]:
+    """Leave order, joining and fonts of every script to the browser; what would be invisible is still shown."""
+    before = _IS_SCREEN.set(True)
+    try:
+        yield
+    finally:
+        _IS_SCREEN.reset(before)
 
 
 @lru_cache(maxsize=1)
@@ -62,11 +77,13 @@ def clean(text: str) -> str:
     >>> clean("a\tb\x00")
     'a b\\u0000'
     """
+    if text.isascii() and text.isprintable() and len(text) <= LONGEST:
+        return text
     kept = unicodedata.normalize("NFC", text[:LONGEST])
     drawn = "".join(_drawable(character) for character in kept)
     if len(text) > LONGEST:
         drawn += f"\u2026 ({len(text) - LONGEST} more characters)"
-    return bidi.visual(drawn)
+    return drawn if _IS_SCREEN.get() else bidi.visual(drawn)
 
 
 def _drawable(character: str) -> str:
@@ -74,7 +91,7 @@ def _drawable(character: str) -> str:
         return " "
     if unicodedata.category(character)[0] == "C":
         return _code_point(character)
-    known = ord(character) in _glyphs(REGULAR) or ord(character) in _glyphs(_FALLBACK[REGULAR])
+    known = _IS_SCREEN.get() or ord(character) in _glyphs(REGULAR) or ord(character) in _glyphs(_FALLBACK[REGULAR])
     return character if known else _code_point(character)
 
 
@@ -86,6 +103,8 @@ def runs(text: str, font: str = REGULAR) -> list[tuple[str, str]]:
     >>> runs("a\u2602b")
     [('SourceSans', 'a'), ('DejaVuSans', '\u2602'), ('SourceSans', 'b')]
     """
+    if _IS_SCREEN.get():
+        return [(font, text)] if text else []
     pieces: list[tuple[str, str]] = []
     for character in text:
         name = font if ord(character) in _glyphs(font) else _FALLBACK[font]

@@ -8,7 +8,7 @@ from reportlab.lib.units import mm
 from reportlab.platypus import Flowable
 
 from audit_pipeline.findings import Finding
-from audit_pipeline.report import fonts, marks, style, text
+from audit_pipeline.report import fonts, links, marks, style, text
 from audit_pipeline.report.document import Heading
 
 LINE = 4.3 * mm
@@ -48,6 +48,8 @@ class CheckMarks(Flowable):  # type: ignore[misc]
                 marks.draw_mark(self.canv, finding.outcome, (x, base + size * 0.33), size * 0.85)
                 code = fonts.fitted(finding.code, STEP - size - 2, size)
                 fonts.draw(self.canv, (x + size * 0.75, base), code, size, colour=style.INK)
+                place_of_code = (x - size * 0.5, base - size * 0.3, x + STEP - size, base + size)
+                links.draw_link(self.canv, links.check(finding.code), place_of_code)
 
 
 def story(findings: Sequence[Finding], width: float) -> list[Flowable]:

@@ -8,7 +8,7 @@ from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, Paragraph
 
 from audit_pipeline.findings import Outcome
-from audit_pipeline.report import marks, style
+from audit_pipeline.report import links, marks, style
 
 UNLIMITED = 1e6
 
@@ -56,11 +56,11 @@ class Columns(Flowable):  # type: ignore[misc]
 
 
 class MarkedParagraph(Flowable):  # type: ignore[misc]
-    """A paragraph with the mark of an outcome hanging to the left of its first line."""
+    """A paragraph with the mark of an outcome hanging to the left of its first line; `link` is where it leads."""
 
-    def __init__(self, outcome: Outcome, paragraph: Paragraph) -> None:
+    def __init__(self, outcome: Outcome, paragraph: Paragraph, link: str = "") -> None:
         super().__init__()
-        self.outcome, self.paragraph = outcome, paragraph
+        self.outcome, self.paragraph, self.link = outcome, paragraph, link
         self.indent = 1.35 * paragraph.style.fontSize
 
     def wrap(self, available_width: float, available_height: float) -> tuple[float, float]:
@@ -73,6 +73,7 @@ class MarkedParagraph(Flowable):  # type: ignore[misc]
         leading, size = self.paragraph.style.leading, self.paragraph.style.fontSize
         marks.draw_mark(self.canv, self.outcome, (size * 0.5, self.height - leading * 0.58), size * 0.85)
         self.paragraph.drawOn(self.canv, self.indent, 0)
+        links.draw_link(self.canv, self.link, (0, 0, self.indent + self.paragraph.width, self.height))
 
 
 def columns_mm(stacks: Sequence[Sequence[Flowable]], widths_mm: Sequence[float], gap_mm: float = 4) -> Columns:

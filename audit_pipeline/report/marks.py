@@ -7,7 +7,7 @@ from typing import Any
 from reportlab.platypus import Flowable
 
 from audit_pipeline.findings import Outcome
-from audit_pipeline.report import fonts, style, vocabulary
+from audit_pipeline.report import fonts, links, style, vocabulary
 
 
 def draw_mark(canvas: Any, outcome: Outcome, centre: tuple[float, float], size: float) -> None:
@@ -49,10 +49,13 @@ def _draw_lines(canvas: Any, outcome: Outcome, centre: tuple[float, float], half
 
 
 class MarkedWord(Flowable):  # type: ignore[misc]
-    """A mark, the word of its outcome, and optionally more words after it, on one line."""
+    """A mark, the word of its outcome, and optionally more words after it, on one line; links to `anchor` lead here."""
 
-    def __init__(self, outcome: Outcome, more: str = "", *, size: float = style.TABLE, font: str = "") -> None:
+    def __init__(
+        self, outcome: Outcome, more: str = "", *, size: float = style.TABLE, font: str = "", anchor: str = ""
+    ) -> None:
         super().__init__()
+        self.anchor = anchor
         self.outcome, self.size, self.font = outcome, size, font or fonts.REGULAR
         self.words = vocabulary.OUTCOME_WORDS[outcome] + (f" {more}" if more else "")
 
@@ -63,6 +66,7 @@ class MarkedWord(Flowable):  # type: ignore[misc]
 
     def draw(self) -> None:
         """Draw mark and words."""
+        links.draw_anchor(self.canv, self.anchor, self.size * 1.225)
         draw_mark(self.canv, self.outcome, (self.size * 0.45, self.size * 0.52), self.size * 0.82)
         fonts.draw(
             self.canv, (self.size * 1.25, self.size * 0.25), self.drawn, self.size, font=self.font, colour=style.INK

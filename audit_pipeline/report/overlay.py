@@ -19,6 +19,9 @@ from audit_pipeline.errors import ReportError
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
+SIGNED_COLOURS = "coolwarm"
+"""Colours of a signed scale: blue speaks against the class, red for it; the middle is never seen, it is transparent."""
+
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the grey picture under a map: ITU-R BT.601, section 2.5.1."""
 
@@ -67,16 +70,21 @@ def _resampled(plane: Floats, shape: tuple[int, int]) -> Floats:
     return np.asarray(cv2.resize(np.ascontiguousarray(plane), shape[::-1], interpolation=kernel), dtype=np.float32)
 
 
-def evidence_share(map_values: Floats, scale_max: float, shape: tuple[int, int]) -> Floats:
-    """Return the positive part of the map over `scale_max`, clipped to 0 ... 1, on `shape`.
+def evidence_share(map_values: Floats, scale_max: float, shape: tuple[int, int], *, is_signed: bool = False) -> Floats:
+    """Return the positive part of the map over `scale_max`, clipped to 0 ... 1, on `shape`; to -1 ... 1 when signed.
 
-    A `scale_max` of zero or below means that no positive evidence exists: the result is zero everywhere.
+    A `scale_max` of zero or below means that no evidence exists: the result is zero everywhere.
     """
     if not np.isfinite(scale_max) or scale_max <= 0:
         return np.zeros(shape, dtype=np.float32)
     finite = np.nan_to_num(np.asarray(map_values, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     fine = cv2.resize(np.ascontiguousarray(finite), shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return np.asarray(np.clip(fine / np.float32(scale_max), 0, 1), dtype=np.float32)
+    return np.asarray(np.clip(fine / np.float32(scale_max), -1 if is_signed else 0, 1), dtype=np.float32)
+
+
+def colour_index(share: Floats, *, is_signed: bool = False) -> NDArray[np.intp]:
+    """Return the entry of the colour table for each share of the scale: 0 ... 1, or -1 ... 1 when it is signed."""
+    return np.rint(127.5 * (1 + share) if is_signed else 255 * share).astype(np.intp)
 
 
 def overlay(
@@ -85,13 +93,16 @@ def overlay(
     *,
     window: tuple[float, float],
     scale_max: float,
+    is_signed: bool = False,
     colour_map: str = "inferno",
     opacity: float = 0.55,
     shape: tuple[int, int] | None = None,
 ) -> Bytes:
-    """Blend positive evidence over grey anatomy; where there is none the anatomy stays exactly grey.
+    """Blend evidence over grey anatomy; where there is none the anatomy stays exactly grey.
 
-    The colour of a pixel is the table entry of ``value / scale_max``, its opacity ``opacity * value / scale_max``.
+    The colour of a pixel is the table entry of ``value / scale_max``, its opacity ``opacity * |value| / scale_max``.
+    Only positive evidence is coloured, unless the scale is signed: then the table is `SIGNED_COLOURS`, from
+    -`scale_max` to `scale_max`.
 
     Parameters
     ----------
@@ -99,6 +110,7 @@ def overlay(
     map_values : (h, w) float32, raw and signed, on the same pixels
     window : (low, high) in the unit of the anatomy
     scale_max : map value that gets the last colour and the full opacity, in the map's unit
+    is_signed : whether evidence against the class is coloured as well
     colour_map : name of a sequential colour table
     opacity : 0 ... 1
     shape : (H, W) of the result; the shape of the anatomy when None
@@ -118,18 +130,32 @@ def overlay(
         )
     size = shape or (int(anatomy.shape[0]), int(anatomy.shape[1]))
     grey = grey_levels(anatomy, window, size)[..., None].astype(np.float32)
-    share = evidence_share(map_values, scale_max, size)
-    colours = colour_table(colour_map)[np.rint(255 * share).astype(np.intp)].astype(np.float32)
-    weight = (opacity * share)[..., None]
+    share = evidence_share(map_values, scale_max, size, is_signed=is_signed)
+    table = colour_table(SIGNED_COLOURS if is_signed else colour_map)
+    colours = table[colour_index(share, is_signed=is_signed)].astype(np.float32)
+    weight = (opacity * np.abs(share))[..., None]
     return np.asarray(np.rint(grey * (1 - weight) + colours * weight), dtype=np.uint8)
 
 
-def colour_strip(colour_map: str, opacity: float, shape: tuple[int, int] = (24, 256)) -> Bytes:
-    """Return the colours an overlay gives to values from 0 to its scale: bright anatomy above, dark below."""
+def colour_strip(
+    colour_map: str, opacity: float, shape: tuple[int, int] = (24, 256), *, is_signed: bool = False
+) -> Bytes:
+    """Return the colours an overlay gives to values from 0 to its scale, or from minus to plus when it is signed.
+
+    Over bright anatomy in the upper half, over dark anatomy in the lower one.
+    """
     height, width = shape
     anatomy = np.repeat(np.asarray([0.85, 0.2], dtype=np.float32), height // 2)[:, None].repeat(width, axis=1)
-    values = np.tile(np.linspace(0, 1, width, dtype=np.float32), (anatomy.shape[0], 1))
-    return overlay(anatomy, values, window=(0.0, 1.0), scale_max=1.0, colour_map=colour_map, opacity=opacity)
+    values = np.tile(np.linspace(-1 if is_signed else 0, 1, width, dtype=np.float32), (anatomy.shape[0], 1))
+    return overlay(
+        anatomy,
+        values,
+        window=(0.0, 1.0),
+        scale_max=1.0,
+        is_signed=is_signed,
+        colour_map=colour_map,
+        opacity=opacity,
+    )
 
 
 def contour_lines(map_values: Floats, level: float) -> list[NDArray[np.float64]]:

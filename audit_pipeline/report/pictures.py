@@ -21,8 +21,7 @@ ROLES = ("plane", "image")
 def overlay_pictures(record: StudyRecord, panels: Sequence[Panel], context: ReportContext) -> Mapping[str, bytes]:
     """Return ``overlays/METHOD-CLASS-PLANE.png`` -> file for the planes through the evidence and for 2D images.
 
-    Pixels keep their physical aspect; colours are those of the report: the maximum over the classes of a method gets
-    the last one. A map that failed its tests is hatched.
+    Pixels keep their physical aspect; colours are those of the report. A map that failed its tests is hatched.
     """
     shown = evidence.shown(record, panels, context)
     files: dict[str, bytes] = {}
@@ -36,13 +35,14 @@ def overlay_pictures(record: StudyRecord, panels: Sequence[Panel], context: Repo
 
 
 def _pair(shown: evidence.Shown, panel: Panel, facts: ExplanationFacts) -> Bytes:
-    shape, look = _shape(panel), shown.look
+    shape, look, layer = _shape(panel), shown.look, shown.layer(panel, facts.method)
     raw = overlay.grey_levels(panel.anatomy, look.window, shape)[..., None].repeat(3, axis=2)
     blended = overlay.overlay(
         panel.anatomy,
         panel.maps[facts.method],
         window=look.window,
-        scale_max=shown.scale_max(facts.method),
+        scale_max=layer.scale_max,
+        is_signed=layer.is_signed,
         colour_map=look.colour_map,
         opacity=look.opacity,
         shape=shape,

@@ -16,6 +16,7 @@ from audit_pipeline.report.document import Heading
 from audit_pipeline.report.evidence import Shown
 from audit_pipeline.report.figures import EDGE, ColourBar, Picture, furniture, scale_for
 
+RAW = "Raw slice"
 MOST_METHODS = 2
 """Columns beside the raw one; further methods get a grid of their own, with the raw slices again."""
 
@@ -59,7 +60,7 @@ def _fitted(
 def _lines(shown: Shown, panels: Sequence[Panel], methods: Sequence[str], scale: float, width: float) -> list[Flowable]:
     """Return a line per plane; column titles stand over the first, colour bars under the last."""
     lines: list[list[list[Flowable]]] = [_line(shown, panel, methods, scale) for panel in panels]
-    for place, title in enumerate(["Raw slice", *(text.capital(text.method(one)) for one in methods)]):
+    for place, title in enumerate([RAW, *(text.capital(text.method(one)) for one in methods)]):
         lines[0][place].insert(0, tables.words(title, "head"))
         lines[-1][place] += _legend(shown, panels[0], methods, place, width)
     items: list[Flowable] = []
@@ -89,7 +90,7 @@ def _legend(shown: Shown, panel: Panel, methods: Sequence[str], place: int, widt
     if place:
         layer = shown.layer(panel, methods[place - 1])
         title = captions.colour_bar(shown, panel, layer.method)
-        return [Spacer(1, 1.5 * mm), ColourBar(width, layer.scale_max, shown.look, title)]
-    notes = [captions.cell(shown, panel, methods[0])]
+        return [Spacer(1, 1.5 * mm), ColourBar(width, layer, shown.look, title)]
+    notes = [captions.cell(shown, panel, methods[0]), captions.scale(shown, panel, methods)]
     notes += [captions.CONTOURS] if any(shown.layer(panel, method).contours for method in methods) else []
     return [Spacer(1, 1.5 * mm), tables.words(" ".join(filter(None, notes)), "caption")]

@@ -8,7 +8,19 @@ from reportlab.lib.units import mm
 from reportlab.platypus import CondPageBreak, Flowable, Paragraph
 
 from audit_pipeline.findings import Finding
-from audit_pipeline.report import fonts, input_facts, layout, marks, numbers, style, tables, text, vocabulary
+from audit_pipeline.report import (
+    fonts,
+    input_facts,
+    layer_table,
+    layout,
+    links,
+    marks,
+    numbers,
+    style,
+    tables,
+    text,
+    vocabulary,
+)
 from audit_pipeline.report.context import ReportContext
 from audit_pipeline.report.document import Heading
 from audit_pipeline.report.evidence import Shown
@@ -31,6 +43,7 @@ def story(shown: Shown) -> list[Flowable]:
         *_classes(record.prediction),
         *_input(record.image, shown.context),
         *_maps(record.explanations),
+        *layer_table.layer_story(record.model.layer_choice),
         *provenance(record, shown.context),
     ]
 
@@ -59,7 +72,7 @@ def _check_row(finding: Finding, context: ReportContext) -> list[tables.Cell]:
     where = text.slices(finding.slices)
     content = f"{fonts.bold(text.cut(title, 200))}<br/>{message}{fonts.markup(f' {where}') if where else ''}"
     return [
-        marks.MarkedWord(finding.outcome),
+        marks.MarkedWord(finding.outcome, anchor=links.check(finding.code)),
         finding.code,
         Paragraph(content, style.paragraph_style("table")),
         numbers.number(finding.value),

@@ -13,6 +13,7 @@ from audit_pipeline.report import (
     glance,
     input_facts,
     layout,
+    links,
     marks,
     numbers,
     review,
@@ -35,12 +36,17 @@ def story(shown: Shown) -> list[Flowable]:
     """Return the flowables of page one."""
     width, height = layout.content_size(shown.context.settings.paper)
     title = titles(shown.record, shown.context.audit_name, shown.context.intended_use)
+    room = height - review.RESERVED - layout.stack_height(title, width) - 4 * mm
+    return [*title, KeepInFrame(width, room, [columns(shown, room)], mode="shrink")]
+
+
+def columns(shown: Shown, room: float = layout.UNLIMITED) -> layout.Columns:
+    """Return picture and bars beside verdicts and findings, as many of them as `room` in points holds."""
+    width = layout.content_size(shown.context.settings.paper)[0]
     left_width = width * 2 / 3 - 2 * mm
     right_width = width - left_width - 6 * mm
-    room = height - review.RESERVED - layout.stack_height(title, width) - 4 * mm
-    left = _left(shown, left_width, room)
-    columns = layout.Columns([left, _right(shown, right_width, room)], [left_width, right_width], 6 * mm)
-    return [*title, KeepInFrame(width, room, [columns], mode="shrink")]
+    stacks = [_left(shown, left_width, room), _right(shown, right_width, room)]
+    return layout.Columns(stacks, [left_width, right_width], 6 * mm)
 
 
 def titles(record: StudyRecord, audit_name: str, intended_use: str) -> list[Flowable]:
@@ -118,7 +124,7 @@ def _finding(finding: Finding) -> list[Flowable]:
         fonts.bold(text.cut(f"{finding.code}  {text.finding_title(finding)}", 90)), style.paragraph_style("table")
     )
     items: list[Flowable] = [
-        layout.MarkedParagraph(finding.outcome, title),
+        layout.MarkedParagraph(finding.outcome, title, links.check(finding.code)),
         tables.words(_short(text.finding_sentence(finding), LONGEST_MESSAGE), "table"),
     ]
     if finding.advice:
@@ -153,9 +159,10 @@ def key_pair(shown: Shown, width: float, tallest: float) -> list[Flowable]:
     pictures: list[list[Flowable]] = [[Picture(panel, scale, shown.look, strip=strip)]]
     notes = [captions.place(shown, panel)]
     if layer is not None:
-        bar = ColourBar(half, layer.scale_max, shown.look, captions.colour_bar(shown, panel, layer.method))
+        bar = ColourBar(half, layer, shown.look, captions.colour_bar(shown, panel, layer.method))
         pictures.append([Picture(panel, scale, shown.look, layer, strip), bar])
         notes += [captions.peak(shown, panel, layer.method), captions.cell(shown, panel, layer.method)]
+        notes += [captions.scale(shown, panel, [layer.method])]
         notes += [captions.CONTOURS] if layer.contours else []
     pictures[0].append(tables.words(" ".join(filter(None, [*notes, text.convention([panel])])), "caption"))
     return [layout.Columns(pictures, [half] * len(pictures), 2 * mm)]

@@ -59,7 +59,7 @@ WHAT_TO_DO = {
 WHAT_TO_DO_ELSE = "Start the run again; if it fails in the same way, report the code and the message above."
 
 VERIFY = (
-    "Run \u201caudit-pipeline verify RUN\u201d: it recomputes every digest and the chain and names any difference.",
+    "Run \u201caudit-pipeline verify RUN\u201d: it checks digests, chain and signatures, and names any difference.",
     "Run \u201caudit-pipeline report RUN\u201d: the same records give the same report again, byte for byte.",
     "Compare the digests above with those of the weights and the source files you hold (\u201csha256sum FILE\u201d).",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ def record_bytes(record: StudyRecord) -> bytes:
     """Return the JSON of a record, schema first."""
     content: dict[str, Any] = _ADAPTER.dump_python(record, mode="python")
     return json_bytes({"schema": content.pop("schema"), **_plain(content)})
+
+
+def timeless_bytes(record: StudyRecord) -> bytes:
+    """Return the record as its report carries it: the stored bytes but for the timings, which no two runs share."""
+    return record_bytes(replace(record, timings_s={}))
 
 
 def read_record(path: Path) -> StudyRecord:

@@ -21,6 +21,7 @@ from audit_pipeline.store.record_file import read_record, record_bytes
 from audit_pipeline.study_record import StudyRecord
 
 RUN_SCHEMA = "audit-pipeline/run/1"
+TIMES = frozenset({"start", "end"})
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet would execute a cell that starts with one of these."""
 
@@ -89,6 +90,21 @@ class RunFolder:
             raise StoreError(f"{self.path} has schema {content.get('schema')!r}, this version reads {RUN_SCHEMA!r}")
         return content
 
+    def cohort(self) -> dict[str, Any]:
+        """Return ``cohort.json``, empty when the run was not closed yet.
+
+        Raises
+        ------
+        StoreError
+            The file is damaged.
+        """
+        place = self.path / "cohort.json"
+        try:
+            content: dict[str, Any] = json.loads(place.read_bytes()) if place.exists() else {}
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{self.path} holds a damaged cohort.json; run the audit again") from error
+        return content
+
     def study(self, key: str) -> Path:
         """Return the folder of one study."""
         return self.studies / key
@@ -129,6 +145,11 @@ class RunFolder:
         for row in rows:
             writer.writerow({key: _inert(value) for key, value in row.items()})
         write_atomically(self.path / "linkage.csv", stream.getvalue().encode(), mode=0o600)
+
+
+def timeless_run(run: Mapping[str, Any]) -> bytes:
+    """Return ``run.json`` as the audit report carries it: without the times of its start and end."""
+    return json_bytes({name: value for name, value in run.items() if name not in TIMES})
 
 
 def _inert(value: str) -> str:

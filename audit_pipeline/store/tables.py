@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import io
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from audit_pipeline.errors import ConfigError
-from audit_pipeline.evidence import Reference
-from audit_pipeline.records import sealed
-from audit_pipeline.store.files import sha256
 from audit_pipeline.study_record import StudyRecord
 
 RESULTS = pa.schema(
@@ -46,6 +42,11 @@ FINDINGS = pa.schema(
     ]
 )
 
+FMEA = (
+    "code", "title", "severity", "expected", "occurrence", "raised", "judged", "upper", "undetected", "sensitivity",
+    "planted", "undetected_after", "before", "after",
+)  # fmt: skip
+
 
 def results_bytes(records: Sequence[StudyRecord]) -> bytes:
     """Return ``results.parquet``: a row per study and class; one row with nulls for a study without a prediction."""
@@ -62,6 +63,15 @@ def findings_bytes(records: Sequence[StudyRecord]) -> bytes:
         for finding in record.findings
     ]
     return _table_bytes(rows, FINDINGS)
+
+
+def fmea_bytes(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """Return ``fmea.csv``: a row per failure mode, as in ``cohort.json``; an unknown value is an empty cell."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, FMEA, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue().encode()
 
 
 def _result_rows(record: StudyRecord) -> list[dict[str, object]]:
@@ -94,31 +104,3 @@ def _table_bytes(rows: list[dict[str, object]], schema: pa.Schema) -> bytes:
     stream = io.BytesIO()
     parquet.write_table(pa.Table.from_pylist(plain, schema=schema), stream, compression="zstd")
     return stream.getvalue()
-
-
-def read_reference(path: Path, pinned: str | None = None) -> Reference:
-    """Return the reference studies in a Parquet file with the columns ``features`` and ``intensities``.
-
-    The metadata of its schema may name the ``layer`` whose spatial means the features are.
-
-    Raises
-    ------
-    ConfigError
-        The file cannot be read, differs from the pinned digest, or lacks a column.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"the reference table {path.name} cannot be read: {error.strerror}") from error
-    digest = sha256(content)
-    if pinned is not None and digest != pinned:
-        raise ConfigError(f"the reference table {path.name} has SHA-256 {digest}, the model card pins {pinned}")
-    try:
-        table = parquet.read_table(io.BytesIO(content))
-        columns = [np.asarray(table[name].to_pylist(), dtype=np.float32) for name in ("features", "intensities")]
-        layer = (table.schema.metadata or {}).get(b"layer", b"").decode()
-    except (pa.ArrowException, KeyError, ValueError) as error:
-        raise ConfigError(
-            f"the reference table {path.name} needs the list columns features and intensities; make it with calibrate"
-        ) from error
-    return Reference(features=sealed(columns[0]), intensities=sealed(columns[1]), digest=digest, layer=layer)

@@ -56,6 +56,6 @@ def test_a_check_is_disabled_by_name_or_by_code():
 def test_the_schema_has_every_check_with_its_keywords_types_and_defaults():
     schema = check_settings_schema()
     assert list(schema) == list(catalogue())
-    assert schema["near_threshold"]["properties"] == {"margin": {"type": "number", "default": 0.05, "minimum": 0}}
+    assert schema["near_threshold"]["properties"]["margin"] == {"type": "number", "default": 0.05, "minimum": 0}
     assert schema["outside_body"]["properties"]["shifts"]["type"] == "integer"
     assert all(one["additionalProperties"] is False for one in schema.values())

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit_pipeline.checks.confidence import entropy, low_margin, near_threshold, wrong_activation
+from audit_pipeline.evidence import Answer
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Task
 
@@ -18,9 +19,9 @@ def judged(check, *given, **settings):
 
 @pytest.mark.parametrize(
     ("probability", "outcome"),
-    [(0.52, Outcome.FLAG), (0.48, Outcome.FLAG), (0.55, Outcome.FLAG), (0.45, Outcome.FLAG), (0.8, Outcome.PASS)],
+    [(0.52, Outcome.FLAG), (0.48, Outcome.FLAG), (0.55, Outcome.NOTE), (0.45, Outcome.NOTE), (0.8, Outcome.PASS)],
 )
-def test_a_probability_within_the_margin_of_its_threshold_is_flagged(probability, outcome):
+def test_a_probability_within_the_margin_of_its_threshold_is_noted_and_on_it_flagged(probability, outcome):
     finding = judged(near_threshold, (probability,), None, Task.BINARY, {"class a": 0.5})
     assert finding.outcome is outcome
     assert finding.value == pytest.approx(abs(probability - 0.5))
@@ -33,6 +34,17 @@ def test_the_closest_of_several_classes_is_reported_by_name():
     )
     assert finding.outcome is Outcome.FLAG
     assert finding.message.startswith("class b: the probability 0.31 lies 0.01 from the operating point 0.3")
+
+
+def test_the_margin_widens_with_the_spread_under_harmless_changes():
+    chances = np.asarray([[0.5], [0.7]] * 5)
+    prediction = make_prediction((0.65,), task=Task.BINARY, thresholds={"class a": 0.5})
+    evidence = make_evidence(
+        prediction=prediction, answers={"benign": Answer(logits=np.zeros((10, 1)), probabilities=chances)}
+    )
+    finding = near_threshold(evidence)
+    assert (finding.outcome, finding.limit) == (Outcome.NOTE, pytest.approx(1.96 * 0.1))
+    assert near_threshold(make_evidence(prediction=prediction)).outcome is Outcome.PASS
 
 
 def test_without_an_operating_point_nothing_is_near_it():
@@ -55,13 +67,14 @@ def test_the_entropy_does_not_depend_on_the_order_of_classes(values):
 @pytest.mark.parametrize(
     ("probabilities", "outcome", "value"),
     [
-        ((0.52, 0.48), Outcome.FLAG, 0.04),
-        ((0.48, 0.45, 0.07), Outcome.FLAG, 0.03),
+        ((0.52, 0.48), Outcome.NOTE, 0.04),
+        ((0.505, 0.495), Outcome.FLAG, 0.01),
+        ((0.48, 0.45, 0.07), Outcome.NOTE, 0.03),
         ((0.9, 0.1), Outcome.PASS, 0.8),
-        ((0.45, 0.2, 0.2, 0.15), Outcome.FLAG, entropy(np.asarray([0.45, 0.2, 0.2, 0.15]))),
+        ((0.45, 0.2, 0.2, 0.15), Outcome.NOTE, entropy(np.asarray([0.45, 0.2, 0.2, 0.15]))),
     ],
 )
-def test_an_undecided_choice_between_classes_is_flagged(probabilities, outcome, value):
+def test_an_undecided_choice_between_classes_is_noted_and_a_tie_flagged(probabilities, outcome, value):
     finding = judged(low_margin, probabilities)
     assert finding.outcome is outcome
     assert finding.value == pytest.approx(value)
@@ -76,7 +89,7 @@ def test_a_label_near_one_half_is_flagged_by_its_entropy_in_bits(task):
 
 def test_the_most_uncertain_label_is_reported():
     finding = judged(low_margin, (0.99, 0.6, 0.01), None, Task.MULTILABEL)
-    assert finding.outcome is Outcome.FLAG
+    assert finding.outcome is Outcome.NOTE
     assert finding.message.startswith("class b")
 
 

@@ -9,7 +9,7 @@ from evidence_factories import disc, make_evidence, make_image
 from real_images import CT_SLICES, MR_SLICES, RADIOGRAPHS, real_image
 from scipy.ndimage import gaussian_filter
 
-from audit_pipeline.checks.identity import burned_in_text
+from audit_pipeline.checks.identity import burned_in_text, identity_left
 from audit_pipeline.findings import Outcome
 
 
@@ -141,3 +141,45 @@ def test_a_header_that_denies_text_in_the_pixels_is_contradicted():
 def test_constant_and_non_finite_images_have_no_text():
     assert judged(np.zeros((64, 64))).outcome is Outcome.PASS
     assert judged(np.full((64, 64), np.nan)).outcome is Outcome.PASS
+
+
+def named(values=None, **header):
+    image = make_image(chest() if values is None else values, modality="DX", metadata=header)
+    return identity_left(make_evidence(image=image))
+
+
+def test_an_image_without_text_and_with_a_plain_header_passes():
+    plain = {"Manufacturer": "Vendor", "SoftwareVersions": "20240131", "PatientAge": 60, "ImageType": "ORIGINAL"}
+    finding = named(**plain)
+    assert finding.outcome is Outcome.PASS
+    assert "no character recognition" in finding.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["DOE^JANE", "made on 2026-01-31", "19580314", "31.01.2026", "ID 12345678", "jane@example.org", "123-45-6789"],
+)
+def test_a_name_a_date_or_a_long_number_in_a_field_is_flagged_without_printing_it(text):
+    finding = named(Manufacturer=text)
+    assert finding.outcome is Outcome.FLAG
+    assert "Manufacturer" in finding.message
+    assert text not in finding.message
+
+
+@pytest.mark.parametrize(("text", "outcome"), [("L", Outcome.PASS), ("DOE JANE 1958", Outcome.FLAG)])
+def test_a_line_of_letters_may_be_a_name_and_a_side_marker_is_none(text, outcome):
+    finding = named(write(chest(), text, (40, 80), 1.4))
+    assert finding.outcome is outcome
+
+
+def test_the_slices_with_the_line_are_named_and_declared_annotation_is_flagged():
+    volume = np.stack([chest((256, 256), seed) for seed in range(4)]).astype(np.float32)
+    volume[2] = write(volume[2], "JANE DOE", (20, 40), 0.8)
+    assert named(volume).slices == (2,)
+    assert named(BurnedInAnnotation="YES").outcome is Outcome.FLAG
+
+
+def test_a_volume_of_the_head_holds_a_face():
+    volume = np.stack([chest((64, 64), seed) for seed in range(3)])
+    assert named(volume, BodyPartExamined="BRAIN").outcome is Outcome.NOTE
+    assert named(chest((64, 64)), BodyPartExamined="BRAIN").outcome is Outcome.PASS

@@ -33,8 +33,9 @@ def test_maps_of_equal_order_but_different_peaks_are_found_by_their_overlap():
     other[-2:] = -1.0
     finding = method_disagreement(pair(one - 100, other - 100), rank_limit=0.0)
     assert finding.outcome is Outcome.FLAG
-    assert finding.unit == "intersection over union"
-    assert finding.value < 0.2
+    assert finding.unit == "Spearman correlation"
+    assert finding.value > 0
+    assert "overlap of the strongest tenth 0 (limit 0.2)" in finding.message
 
 
 @pytest.mark.parametrize("grid", [(7, 7), (4, 5, 6)])

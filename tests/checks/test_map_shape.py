@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from evidence_factories import focal, make_evidence, make_explanation
 
-from audit_pipeline.checks.map_shape import diffuse_map, empty_map, one_slice
+from audit_pipeline.checks.map_shape import diffuse_map, empty_map, fragmented_map, one_slice
 from audit_pipeline.findings import Outcome
 
 
@@ -93,7 +93,7 @@ def test_one_bright_slice_is_flagged(grid):
     values[2] = 1.0
     finding = one_slice(make_evidence(make_explanation(values)))
     assert finding.outcome is Outcome.FLAG
-    assert finding.value < finding.limit == 2
+    assert finding.value < finding.limit == 2.5
     assert finding.value == pytest.approx(1.3, abs=0.4)
 
 
@@ -139,3 +139,19 @@ def test_the_reason_why_a_map_is_blank_is_told(kind, outcome):
     finding = empty_map(make_evidence(one))
     assert finding.outcome is outcome
     assert f"{kind}: because." in finding.message
+
+
+@pytest.mark.parametrize("grid", [(14, 14), (8, 8, 8)])
+def test_a_checkerboard_is_fragmented_and_one_focus_is_one_piece(grid):
+    board = (np.indices(grid).sum(axis=0) % 2).astype(float)
+    finding = fragmented_map(make_evidence(make_explanation(1.5 * board - 0.5)))
+    assert finding.outcome is Outcome.FLAG
+    assert finding.value == board.sum()
+    focus = fragmented_map(make_evidence(make_explanation(focal(grid, tuple(size // 2 for size in grid)))))
+    assert (focus.outcome, focus.value) == (Outcome.PASS, 1)
+
+
+def test_a_constant_map_is_diffuse_although_it_is_blank():
+    one = replace(make_explanation(np.ones((7, 7))), blank="constant")
+    assert diffuse_map(make_evidence(one)).outcome is Outcome.FLAG
+    assert fragmented_map(make_evidence(one)).outcome is Outcome.NOT_EVALUABLE

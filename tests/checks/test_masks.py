@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from evidence_factories import disc, make_prepared
+from evidence_factories import disc, make_image, make_prepared
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from real_images import real_image
 from scipy.ndimage import zoom
 
-from audit_pipeline.checks.masks import body_mask, border_and_centre, chest_regions, grey_of, otsu, sampled
+from audit_pipeline.checks.masks import body_mask, border_and_centre, chest_regions, masks_of, otsu, padding_of
+from audit_pipeline.checks.source_slices import grey_of, sampled
 
 
 def dice(one, other):
@@ -170,3 +171,22 @@ def test_large_volumes_are_sampled_evenly_and_colour_by_its_brightest_channel():
     assert valid.all()
     colour = np.random.default_rng(0).random((8, 8, 3))
     np.testing.assert_allclose(grey_of(make_image(colour, is_colour=True)), colour.max(axis=-1), rtol=1e-6)
+
+
+def test_a_filling_outside_the_circle_of_a_scanner_is_padding_and_no_body():
+    values, body = trunk((128, 128))
+    rows, columns = np.indices((128, 128)) - 63.5
+    outside = np.hypot(rows, columns) > 64
+    values[outside] = -3024
+    image = make_image(values)
+    np.testing.assert_array_equal(padding_of(image), outside)
+    found = masks_of(image, make_prepared(np.clip((values + 1000) / 1300, 0, 1)[None]))
+    assert not found.body[outside].any()
+    assert dice(found.body, body & ~outside) > 0.97
+
+
+def test_a_whole_radiograph_of_zeros_and_tissue_has_no_filling():
+    values = np.where(
+        disc((64, 64), 0.3), 500.0 + 20 * np.arange(64), 100.0 * np.random.default_rng(0).random((64, 64))
+    )
+    assert not padding_of(make_image(values, modality="DX")).any()

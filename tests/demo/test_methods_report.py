@@ -6,17 +6,16 @@ from functools import cache
 
 import numpy as np
 import pytest
-import torch
 
 from audit_pipeline.card import read_card
 from audit_pipeline.demo import methods_report
 from audit_pipeline.demo.audit import WEIGHTS
 from audit_pipeline.demo.examples import example
-from audit_pipeline.demo.methods_report import EDGES, SEEDS, explainers, measure, placements, planted, report, table
+from audit_pipeline.demo.methods_report import EDGES, SEEDS, explainers, measure, planted, report, table, within
 from audit_pipeline.demo.train import HELD_OUT, REFERENCE, TRAINING, TUNING
 from audit_pipeline.errors import ExplainError
 from audit_pipeline.explain.faithfulness import CurveSettings
-from audit_pipeline.explain.layers import choose_layer
+from audit_pipeline.explain.methods import EXPLAINERS
 from audit_pipeline.models.classifier import load_classifier
 
 CURVES = CurveSettings(steps=1, reach=0.05, nulls=1, batch=8)
@@ -76,18 +75,6 @@ def test_its_phantoms_have_no_other_use():
     assert not used & set(range(SEEDS, SEEDS + 1000))
 
 
-@pytest.mark.slow
-def test_cells_are_placed_two_ways_at_the_end_of_every_stage():
-    network, given, target, _ = measured("cxr_2d")
-    found = placements(network, given[:3], target)
-    assert found[-1].layer == choose_layer(network, torch.from_numpy(np.array(given[0].values))[None])
-    assert len({one.grid for one in found}) == len(found) >= 3
-    for one in found:
-        assert one.reason == ""
-        assert one.tiled.value is not None
-        assert one.precision.value is not None
-
-
 def test_a_method_that_does_not_fit_has_a_row_with_the_reason():
     network, given, target, _ = measured("cxr_2d")
 
@@ -102,6 +89,22 @@ def test_settings_are_small_and_the_control_is_last():
     assert list(explainers(0, ["gradcam", "hirescam"])) == ["gradcam", "hirescam", EDGES]
 
 
+def test_every_registered_method_is_measured_and_costly_settings_are_bounded():
+    assert list(explainers(0)) == [*EXPLAINERS, EDGES]
+
+
+def test_time_that_is_spent_ends_a_measure_after_its_first_phantom():
+    assert [number for number, _ in within(0.0, iter("abc"))] == [0]
+    assert [number for number, _ in within(float("inf"), iter("abc"))] == [0, 1, 2]
+
+
+@pytest.mark.slow
+def test_a_method_that_time_ended_says_what_was_seen():
+    text = report("cxr_2d", 3, ["hirescam"], CURVES, seconds=0.0)
+    assert text.count(" 1/1/1*") == 2
+    assert "the 0 s of a method ended one of them" in text
+
+
 def test_columns_are_aligned():
     lines = table(["method", "x"], [["a", "1.00"], ["longer name", "2"]]).splitlines()
     assert [line.find(part) for line, part in zip(lines, ("x", "---", "1.00", "2"), strict=True)] == [13, 0, 13, 13]
@@ -110,5 +113,5 @@ def test_columns_are_aligned():
 @pytest.mark.slow
 def test_the_text_holds_methods_columns_and_layers():
     text = report("cxr_2d", 2, ["hirescam"], CURVES)
-    for part in ("hirescam", EDGES, *methods_report.COLUMNS, "2 phantoms", "class_layers.relu", "BCa"):
+    for part in ("hirescam", EDGES, *methods_report.COLUMNS, "2 phantoms", "2/2/2", "BCa"):
         assert part in text

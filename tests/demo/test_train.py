@@ -18,7 +18,7 @@ from audit_pipeline.demo.measure import Scores, best_threshold, evidence
 from audit_pipeline.demo.recipes import RECIPES
 from audit_pipeline.explain.engine import explain_input
 from audit_pipeline.models.classifier import load_classifier
-from audit_pipeline.store.tables import read_reference
+from audit_pipeline.store.reference import read_reference
 from tests.demo.phantom_cases import made
 
 ENDINGS = (".safetensors", ".yaml", "_reference.parquet")

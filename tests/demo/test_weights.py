@@ -19,7 +19,7 @@ from audit_pipeline.demo.recipes import RECIPES
 from audit_pipeline.demo.train import HELD_OUT, REFERENCE, TRAINING, TUNING
 from audit_pipeline.explain.engine import explain_input
 from audit_pipeline.models.classifier import load_classifier
-from audit_pipeline.store.tables import read_reference
+from audit_pipeline.store.reference import read_reference
 
 NAMES = [card for _, card, _ in AUDITS]
 SIZE_LIMIT = 2 * 1024 * 1024

@@ -110,7 +110,7 @@ def test_something_unexpected_in_one_study_fails_that_study_only(tmp_path, studi
 
     monkeypatch.setattr(pipeline, "run_checks", lambda *_, **__: 1 / 0 if len(calls) == 3 else ())
     monkeypatch.setattr(pipeline, "prepare", explode_once)
-    result = run_audit(configuration(tmp_path, studies))
+    result = run_audit(configuration(tmp_path, studies), level="screen")  # no study is read before for the layer
     errors = {record.error.stage: record for record in result.records if record.error}
     assert errors["prepare"].error.code == "ZeroDivisionError"
     assert errors["check"].status == "failed"

@@ -84,6 +84,29 @@ def captum(method: str):
     return attribute
 
 
+def captum_input(method: str, **settings: Any):
+    attr = need("captum.attr")
+
+    def attribute(net, _layer, images, target):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            given = images.clone().requires_grad_()
+            found = getattr(attr, method)(net).attribute(given, target=target, **settings)
+        return found.detach().sum(dim=1)
+
+    return attribute
+
+
+def monai_input(method: str):
+    visualize = need("monai.visualize")
+
+    def attribute(net, _layer, images, target):
+        found = [getattr(visualize, method)(net)(image[None].clone(), index=target) for image in images]
+        return torch.cat([one.detach() for one in found]).sum(dim=1)
+
+    return attribute
+
+
 def monai(method: str, **settings: Any):
     visualize = need("monai.visualize")
 

@@ -63,7 +63,7 @@ def test_curves_of_a_linear_model_are_sums_of_its_terms_in_order(size):
     assert found.between.area == pytest.approx(found.insertion.area - found.deletion.area)
 
 
-@pytest.mark.parametrize("infill", ["constant", "blurred", "road"])
+@pytest.mark.parametrize("infill", ["constant", "blurred", "road", "matched"])
 @pytest.mark.parametrize("size", SIZES)
 def test_a_true_map_beats_every_shift_of_itself(size, infill):
     image, hot, model = lesion_case(size)

@@ -143,3 +143,39 @@ def test_memory_at_the_layer_does_not_grow_with_the_classes(make_batch, monkeypa
     assert maps.values["gradcam"].shape[1] == 14
     assert max(held) <= forward.STACKED_ELEMENTS
     assert len(held) == 4
+
+
+@pytest.mark.parametrize("head", ["pooled", "flat"])
+def test_inside_autocast_the_maps_are_those_in_the_precision_of_the_weights(make_net, make_batch, head):
+    net, images = make_net(3, head), make_batch()
+    methods = ["gradcam", "hirescam", "gradcam++", "eigengradcam", "saliency"]
+    expected = explain_batch(net, images, methods=methods, layer="act", prove=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = explain_batch(net, images, methods=methods, layer="act", prove=True)
+        assert torch.is_autocast_enabled("cpu")
+    for method, values in found.values.items():
+        assert values.dtype == torch.float32
+        torch.testing.assert_close(values, expected.values[method], rtol=0, atol=0)
+    assert torch.equal(found.logits, expected.logits)
+    assert found.verification.proofs == expected.verification.proofs
+
+
+@pytest.mark.parametrize("head", ["pooled", "flat"])
+def test_sixteen_bit_weights_are_proven_within_the_rounding_of_sixteen_bits(make_net, make_batch, head):
+    net, images = make_net(3, head).to(torch.bfloat16), make_batch()
+    maps = explain_batch(net, images, methods=["hirescam"], layer="act", prove=True)
+    proofs = [proof for image in maps.verification.proofs for column in image for proof in column]
+    assert all(proof.holds for proof in proofs if proof.kind == "completeness")
+    assert not any(proof.holds is False for proof in proofs)
+
+
+@pytest.mark.parametrize("wrap", [nn.DataParallel, lambda net: torch.compile(nn.DataParallel(net), backend="eager")])
+def test_every_method_and_proof_of_a_wrapped_model_is_that_of_the_model(make_net, make_batch, wrap):
+    net, images = make_net(3, "flat"), make_batch()
+    methods = ["hirescam", "eigengradcam", "ablationcam", "saliency"]
+    expected = explain_batch(net, images, methods=methods, prove=True)
+    found = explain_batch(wrap(net), images, methods=methods, prove=True)
+    assert found.layer == expected.layer
+    for method, values in found.values.items():
+        torch.testing.assert_close(values, expected.values[method])
+    assert found.verification.proofs == expected.verification.proofs

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from audit_pipeline import explain_batch
 from audit_pipeline.errors import ExplainError
+from audit_pipeline.explain import gradient
 from audit_pipeline.explain.baselines import baseline_of
 from audit_pipeline.explain.methods import EXPLAINERS
 
@@ -308,3 +309,18 @@ def test_the_blurred_baseline_keeps_constants_and_the_lowest_is_that_of_each_cha
     assert blurred[0, 1].std() < images[0, 1].std()
     torch.testing.assert_close(blurred[0, 1].flip(0, 1), 34 - blurred[0, 1])
     assert baseline_of(images, "lowest").amax((2, 3)).tolist() == [[3.0, 0.0]]
+
+
+@pytest.mark.parametrize("method", ["saliency", "inputxgradient"])
+def test_images_and_targets_share_batches_and_give_what_each_gives_alone(make_net, make_batch, method, monkeypatch):
+    net, images = make_net(2, "flat"), make_batch(2, count=3)
+    sizes = []
+    handle = net.fc.register_forward_hook(lambda _module, given, _output: sizes.append(len(given[0])))
+    together = values_of(net, images, method, layer="act", targets=[2, 0])
+    # the pass that all methods share has the three images, the other the six pairs of image and target
+    assert sizes[-1] == 6
+    monkeypatch.setattr(gradient, "PAIRED_ELEMENTS", 1)
+    alone = values_of(net, images, method, layer="act", targets=[2, 0])
+    assert sizes[-6:] == [1] * 6
+    handle.remove()
+    torch.testing.assert_close(together, alone)

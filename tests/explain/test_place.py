@@ -167,7 +167,7 @@ def test_aligned_by_receptive_field_a_cell_lies_where_it_looks(make_image, size,
     expected = transform_points(prepared.affine, looks_at)
     np.testing.assert_allclose(explanation.statistics.peak_position_mm, expected, atol=1e-9)
     np.testing.assert_allclose(transform_points(explanation.affine, cell), expected, atol=1e-9)
-    written, _ = on_source(explanation, image.shape, image.affine, to_input=to_input)
+    written, _ = on_source(explanation, image.shape, image.affine)
     mass = written.astype(np.float64) / written.sum()
     centre = [(mass * axis).sum() for axis in np.indices(written.shape)]
     wanted = np.linalg.inv(image.affine) @ [*expected, 1]
@@ -186,7 +186,7 @@ def test_inside_what_the_model_saw_every_place_has_a_cell_and_outside_none(make_
     to_input = cell_map(field.grid, size, alignment, field)
     explanation = placed(np.ones(field.grid), prepared, image, to_input)
     assert (explanation.on_input == 1).all()
-    written, _ = on_source(explanation, image.shape, image.affine, to_input=to_input)
+    written, _ = on_source(explanation, image.shape, image.affine)
     assert written.sum() == pytest.approx(np.prod(size))
     assert set(np.unique(written)) == {0.0, 1.0}
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from audit_pipeline.errors import LayerError
 from audit_pipeline.explain.fingerprint import fingerprint
-from audit_pipeline.explain.ranking import rank_layers, stages
+from audit_pipeline.explain.ranking import CURVES, LayerEvidence, combined, rank_input, rank_layers, stages, why
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
@@ -46,7 +46,7 @@ def test_a_planted_detector_gains_over_its_shifted_maps():
     image[:, 4:8, 15:19] = 3.0
     (only,) = rank_layers(Bright(), image, 0)
     assert only.gain > 0
-    assert only.p_value == pytest.approx(0.1)
+    assert only.p_value == pytest.approx(1 / (1 + CURVES.nulls))
     assert only.unaccounted == pytest.approx(0.0, abs=1e-6)
 
 
@@ -61,3 +61,50 @@ def test_the_ranking_is_the_same_twice_and_leaves_the_model_as_it_came(make_net,
 def test_a_network_without_convolutions_has_no_stage():
     with pytest.raises(LayerError, match="no layer with a convolution"):
         rank_layers(nn.Sequential(nn.Flatten(), nn.Linear(64, 2)), torch.zeros(1, 8, 8), 0)
+
+
+def evidence(layer, side, missed, gain, stability=0.5):
+    return LayerEvidence(
+        layer=layer, rank=0, mean_rank=0.0, grid=(side, side), channels=4, cell_pixels=64 / side, cell_mm=None,
+        unaccounted=missed, gain=gain, p_value=0.2, stability=stability,
+    )  # fmt: skip
+
+
+def test_several_images_are_ranked_by_their_means_and_what_one_does_not_tell_is_left_out():
+    first = (evidence("late", 4, 0.3, 1.0), evidence("early", 16, 0.5, 2.0, None))
+    second = (evidence("early", 16, 0.7, 4.0), evidence("late", 4, 0.1, 2.0))
+    ranked = combined([first, second])
+    assert [(one.layer, one.rank, one.gain, one.p_value) for one in ranked] == [
+        ("early", 1, 3.0, None), ("late", 2, 1.5, None),
+    ]  # fmt: skip
+    assert [one.unaccounted for one in ranked] == pytest.approx([0.6, 0.2])
+    assert ranked[0].stability == 0.5
+    assert [one.mean_rank for one in ranked] == [1.375, 1.625]
+
+
+def test_rounding_in_completeness_decides_nothing():
+    ranked = combined([(evidence("late", 4, 1e-8, 1.0), evidence("early", 16, 1e-6, 1.0))] * 2)
+    assert [one.layer for one in ranked] == ["early", "late"]
+
+
+def test_a_sentence_says_why_the_first_layer_won():
+    complete = combined([(evidence("late", 4, 0.0, 1.0), evidence("early", 16, 0.4, 2.0))] * 2)
+    assert why(complete) == (
+        "late is the only one of 2 stages whose map accounts for the whole logit; the others miss 40% of it and more."
+    )
+    neither = combined([(evidence("late", 4, 0.3, 1.0), evidence("early", 16, 0.4, 2.0))] * 2)
+    assert why(neither).endswith("gain and stability: 1.38, the next is late with 1.62.")
+    assert why(neither[:1]) == "early is the only stage of the network with a grid."
+
+
+def test_the_target_may_be_chosen_from_the_logits_and_further_layers_are_ranked_too(make_net, make_batch):
+    net, image = make_net(), make_batch()[0]
+    seen = []
+
+    def highest(logits):
+        seen.append(tuple(logits.shape))
+        return [int(logits[0].argmax())]
+
+    chosen = rank_input(net, image.numpy(), target=highest, also=("stem", "act"))
+    assert seen == [(1, net(image[None]).shape[1])]
+    assert chosen == rank_layers(net, image, int(net(image[None])[0].argmax()))

@@ -7,7 +7,7 @@ import torch
 
 from audit_pipeline.errors import ExplainError
 from audit_pipeline.explain import road
-from audit_pipeline.explain.road import blurred, harmonic_fill, road_fill
+from audit_pipeline.explain.road import harmonic_fill, road_fill
 from tests.explain.peers import need
 
 SIZES = [(23, 18), (13, 10, 17)]
@@ -169,15 +169,3 @@ def test_an_unreached_tolerance_is_an_error(monkeypatch):
 def test_what_cannot_be_imputed_is_refused(values, removed):
     with pytest.raises(ExplainError):
         harmonic_fill(values, removed)
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_the_blur_keeps_constants_and_symmetric_mass(size):
-    assert torch.allclose(blurred(torch.full((1, 1, *size), 3.0)), torch.tensor(3.0))
-    hot = torch.zeros(1, 1, 21, 21)
-    hot[0, 0, 10, 10] = 1
-    soft = blurred(hot)
-    assert torch.allclose(soft, soft.flip(2).transpose(2, 3), atol=1e-7)
-    places = torch.arange(21) - 10.0
-    spread = (soft.sum((0, 1, 3)) * places**2).sum() / soft.sum()
-    assert float(spread) ** 0.5 == pytest.approx(0.05 * 21, rel=0.01)

@@ -6,11 +6,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from audit_pipeline import explain_batch
 from audit_pipeline.card import read_card
-from audit_pipeline.errors import ConfigError, ModelError
+from audit_pipeline.errors import ConfigError, ExplainError, ModelError
 from audit_pipeline.models.classifier import choose_device, load_classifier
 from audit_pipeline.models.networks import NETWORKS, build_network, describe
 from audit_pipeline.models.weights import digest_of
+from audit_pipeline.predict import forward
 
 BASE = {
     "name": "net",
@@ -43,7 +45,11 @@ def test_every_listed_network_can_be_built_and_run_in_2d_and_3d(name, dimensions
     slim = {
         "densenet": SMALL,
         "resnet": {"block": "basic", "layers": [1, 1, 1, 1], "block_inplanes": [4, 8, 8, 8]},
+        "vit": {"hidden_size": 12, "mlp_dim": 16, "num_layers": 1, "num_heads": 3},
+        "swin": {"feature_size": 12, "num_heads": [2, 2, 2, 2], "window_size": 3},
     }
+    if name in {"vit", "swin"}:
+        pytest.importorskip("einops", reason="MONAI's transformers need einops")
     args = slim.get(name, {"widen_factor": 0.125} if name.startswith("resnet") else {})
     size = {"input": {"size": [32] * dimensions, "intensity": {"zscore": {}}}, "spatial_dims": dimensions}
     network = build_network(card(network={"name": name, "args": args}, **size)).eval()
@@ -106,6 +112,79 @@ def test_a_factory_runs_only_when_code_is_allowed():
 def test_a_wrong_factory_is_named(name, error, expected):
     with pytest.raises(error, match=expected):
         load_classifier(card(network=None, weights=None, factory=name), device="cpu", allow_code=True)
+
+
+class Several(torch.nn.Module):
+    """A network that returns its logits in a tuple or a mapping, beside its features."""
+
+    def __init__(self, kind):
+        super().__init__()
+        torch.manual_seed(6)
+        self.stage = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU())
+        self.fc = torch.nn.Linear(4, 2)
+        self.kind = kind
+
+    def forward(self, images):
+        features = self.stage(images)
+        logits = self.fc(features.mean(dim=(2, 3)))
+        returned = {"tuple": (logits, features), "list": [features, logits], "mapping": {"logits": logits, "n": 3}}
+        return returned.get(self.kind, logits)
+
+
+def several_tuple():
+    return Several("tuple")
+
+
+def several_list():
+    return Several("list")
+
+
+def several_mapping():
+    return Several("mapping")
+
+
+def several_alone():
+    return Several("alone")
+
+
+def of_several(kind, **change):
+    described = card(network=None, weights=None, factory=f"{__name__}:several_{kind}", **change)
+    return load_classifier(described, device="cpu", allow_code=True).network
+
+
+@pytest.mark.parametrize(("kind", "output"), [("tuple", 0), ("list", 1), ("mapping", "logits")])
+def test_the_card_names_the_entry_of_a_tuple_or_mapping_that_holds_the_logits(kind, output):
+    images = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    network = of_several(kind, output=output)
+    assert torch.equal(network(images), Several("alone")(images))
+    assert set(dict(network.named_modules())) == {"", "stage", "stage.0", "stage.1", "fc"}
+    maps = explain_batch(network, images, methods=["gradcam", "hirescam", "ablationcam"], prove=True)
+    alone = explain_batch(Several("alone"), images, methods=["gradcam", "hirescam", "ablationcam"], prove=True)
+    for method, values in maps.values.items():
+        torch.testing.assert_close(values, alone.values[method], rtol=1e-5, atol=1e-7)
+    assert [proof.holds for proof in maps.verification.proofs[0][0]] == [True, True, True]
+    torch.testing.assert_close(forward(network, torch.device("cpu"), images.numpy()), alone.logits.double().numpy())
+
+
+@pytest.mark.parametrize(
+    ("kind", "output", "expected"),
+    [
+        ("tuple", 2, r"entry 2 of the network's output is missing; its entries are 0 to 1"),
+        ("tuple", "logits", r"entry 'logits' of the network's output is missing"),
+        ("mapping", "logit", r"entry 'logit' .* is missing; its entries are 'logits', 'n'"),
+        ("mapping", "n", "holds int, not logits"),
+        ("alone", 0, "returns Tensor, not a tuple; remove the key"),
+    ],
+)
+def test_an_entry_that_is_not_there_is_named(kind, output, expected):
+    with pytest.raises(ModelError, match=expected):
+        of_several(kind, output=output)(torch.zeros(1, 1, 8, 8))
+
+
+@pytest.mark.parametrize("kind", ["tuple", "list", "mapping"])
+def test_several_outputs_without_the_key_are_refused_with_what_to_do(kind):
+    with pytest.raises(ExplainError, match=r"logits of shape \(1, K\).*name the one .* in model.output"):
+        explain_batch(of_several(kind), torch.zeros(1, 1, 8, 8))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

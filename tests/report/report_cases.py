@@ -49,7 +49,7 @@ def context(**changes):
         "run": "5f0c9a7be312",
         "audit_name": "Lung nodule classifier, spring review",
         "intended_use": "Flag chest CT with a solid nodule for a second reading",
-        "versions": {"audit_pipeline": "0.1.0", "torch": "2.13.0", "monai": "1.6.1", "numpy": "2.4.6"},
+        "versions": {"audit-pipeline": "0.1.0", "torch": "2.13.0", "monai": "1.6.1", "numpy": "2.4.6"},
         "settings": ReportSection(),
         "failure_modes": MODES,
         "disabled_checks": ("C11",),

@@ -146,3 +146,23 @@ def test_jpeg_keeps_the_order_of_red_green_and_blue():
     back = cv2.imdecode(np.frombuffer(overlay.jpeg(pixels), np.uint8), cv2.IMREAD_COLOR)
     assert np.abs(back[8, 8].astype(int) - (0, 0, 200)).max() < 6
     assert (cv2.imdecode(np.frombuffer(overlay.png(pixels[..., 0]), np.uint8), -1) == 200).all()
+
+
+def test_a_signed_scale_colours_evidence_against_the_class_as_strongly_as_evidence_for_it():
+    table = overlay.colour_table(overlay.SIGNED_COLOURS).astype(int)
+    black = np.full(ANATOMY.shape, -100, np.float32)
+    values = spot(5, 6, 2.0) - spot(9, 6, 2.0)
+    found = overlay.overlay(black, values, window=WINDOW, scale_max=2.0, is_signed=True, opacity=1.0).astype(int)
+    assert (found[5, 6] == table[-1]).all()
+    assert (found[9, 6] == table[0]).all()
+    assert table[-1, 0] > table[-1, 2] + 100  # red for the class
+    assert table[0, 2] > table[0, 0] + 100  # blue against it
+    rest = np.ones(ANATOMY.shape, bool)
+    rest[[5, 9], 6] = False
+    assert (found[rest] == 0).all()
+
+
+def test_the_strip_of_a_signed_scale_is_grey_in_its_middle_and_coloured_at_both_ends():
+    strip = overlay.colour_strip("inferno", 0.55, (24, 257), is_signed=True).astype(int)
+    assert np.ptp(strip[:, 128], axis=1).max() <= 1
+    assert (strip[0, -1, 0] - strip[0, -1, 2] > 40) & (strip[0, 0, 2] - strip[0, 0, 0] > 40)

@@ -12,7 +12,8 @@ from pyarrow import parquet
 
 from audit_pipeline.errors import ConfigError
 from audit_pipeline.records import Status
-from audit_pipeline.store.tables import findings_bytes, read_reference, results_bytes
+from audit_pipeline.store.reference import read_reference
+from audit_pipeline.store.tables import FMEA, findings_bytes, fmea_bytes, results_bytes
 from audit_pipeline.study_record import Failure, StudyRecord
 from tests.store.test_record_file import FULL, MODEL
 
@@ -79,3 +80,11 @@ def test_a_wrong_reference_is_refused(tmp_path):
     (tmp_path / "bad.parquet").write_bytes(b"no")
     with pytest.raises(ConfigError, match="needs the list columns"):
         read_reference(tmp_path / "bad.parquet")
+
+
+def test_the_fmea_is_a_row_per_failure_mode_with_empty_cells_for_what_is_not_known():
+    row = dict.fromkeys(FMEA, 1) | {"code": "E01", "title": 'a "gap"', "sensitivity": None, "after": None}
+    lines = fmea_bytes([row]).decode().splitlines()
+    assert lines[0].split(",") == list(FMEA)
+    assert lines[1].startswith('E01,"a ""gap""",1,')
+    assert lines[1].endswith(",1,")

@@ -88,6 +88,15 @@ def study_scale(
     )
 
 
+def largest(low: float, high: float, sign: Sign) -> float:
+    """Return the limit of a map between `low` and `high`: its largest absolute, or positive, value.
+
+    >>> largest(-3.0, 2.0, "signed"), largest(-3.0, 2.0, "positive"), largest(-3.0, -2.0, "positive")
+    (3.0, 2.0, 0.0)
+    """
+    return max(abs(low), abs(high)) if sign == "signed" else max(high, 0.0)
+
+
 def cohort_scale(
     limits: Sequence[float],
     signal_floors: Sequence[float],
@@ -105,7 +114,8 @@ def cohort_scale(
     signal_floors : of the same maps; a map whose limit is not above its floor does not count
     percentile : of the limits; None takes the largest. Other settings and errors as for `map_scale`
     """
-    scope = f"the limits of {len(limits)} maps" + (f" of {class_name}" if class_name else "")
+    count = f"{len(limits)} {'map' if len(limits) == 1 else 'maps'}"
+    scope = f"{count} {f'of {class_name} ' if class_name else ''}over the cohort"
     empty = Scale(low=None, high=None, unit=unit, rule=_rule(sign, percentile, scope))
     given = np.asarray(limits, dtype=np.float64)
     if not bool(np.isfinite(given).all()):

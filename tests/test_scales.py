@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from audit_pipeline.errors import ExplainError
-from audit_pipeline.explain.scales import cohort_scale, map_scale, study_scale
+from audit_pipeline.scales import cohort_scale, map_scale, study_scale
 
 MAP = np.array([[-4.0, 1.0], [2.0, 3.0]], np.float32)
 
@@ -82,7 +82,7 @@ def test_a_class_over_the_cohort_has_one_scale_from_the_limits_of_its_maps():
     assert cohort_scale(limits, floors, class_name="nodule").high == 3.0
     scale = cohort_scale(limits, floors, percentile=50, class_name="nodule")
     assert (scale.low, scale.high) == (-2.0, 2.0)
-    assert scale.rule == "percentile 50 of the absolute values above the floor of the limits of 4 maps of nodule"
+    assert scale.rule == "percentile 50 of the absolute values above the floor of 4 maps of nodule over the cohort"
 
 
 @pytest.mark.parametrize(("limits", "words"), [([1e-9], "no map"), ([], "no map"), ([np.nan], "not finite")])

@@ -1,0 +1,159 @@
+"""What happens when the evidence is taken away: polarity (D15), faithfulness (D21), whole curves (D30)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from audit_pipeline.checks.declare import Result, check, not_evaluable
+from audit_pipeline.checks.inpaint import filled
+from audit_pipeline.checks.map_questions import REMOVED_SHARE, far_shifts, strongest
+from audit_pipeline.checks.per_map import first_map, label
+from audit_pipeline.checks.wording import listed, percent, shown
+from audit_pipeline.evidence import Evidence
+from audit_pipeline.findings import Outcome
+from audit_pipeline.records import Explanation, Floats, Mask, Matrix
+
+STEPS = (0.05, 0.10, 0.20, 0.40)
+"""Shares of the input that are removed or kept along a curve."""
+
+CURVE_SHIFTS = 40
+
+LEAST_LOGIT = 2.0
+"""Falls are measured against at least this: filling a place changes an undecided logit by up to 1 for no reason."""
+
+EVEN_CHANCE = 0.50
+
+CONVINCING = 0.50
+"""A fall of this share of the claim may be matched by a shifted copy that still covers the same thing."""
+
+
+@check(
+    "D15",
+    title="Polarity inverted",
+    family="D",
+    sentence="Removing what the map calls unimportant lowers the class more than removing what it calls important.",
+    severity=(5, 2, 5),
+    provenance="dom",
+    reference="Samek 2017 (doi:10.1109/TNNLS.2016.2599820): removal in the order of relevance",
+    advice="Do not use the map; its sign or its colours are the wrong way round.",
+    level="standard",
+    direction="below",
+    variants=("deleted",),
+)
+def inverted_map(evidence: Evidence, *, limit: float = -0.5) -> Result:
+    """Compare what removing the strongest and the weakest tenth of the input does to the logit of the class.
+
+    The value is the fall of the logit without the strongest tenth less that without the weakest, falls below 0 counting
+    as 0, as a share of the logit or of `LEAST_LOGIT` where that is smaller. A map that names nothing much gives about 0
+    and passes.
+    """
+    first = first_map(evidence)
+    falls = _falls(evidence, first)
+    strong, weak = (max(float(fall), 0.0) for fall in falls[:2])
+    value = (strong - weak) / max(LEAST_LOGIT, abs(evidence.prediction.logits[first.target]))
+    is_beyond_chance = weak > float(falls[2:].max())
+    outcome = Outcome.CRITICAL if value < limit and is_beyond_chance else Outcome.PASS
+    text = (
+        f"{label(first)}: without the strongest {percent(REMOVED_SHARE)} the logit falls by {shown(float(falls[0]))}, "
+        f"without the weakest by {shown(float(falls[1]))}."
+    )
+    return Result(outcome, text, value=value, limit=limit, unit="share of the logit")
+
+
+@check(
+    "D21",
+    title="Unfaithful map",
+    family="D",
+    sentence="Removing what the map names changes the class no more than removing some other place.",
+    severity=(5, 4, 5),
+    provenance="dom",
+    reference="Deletion against cyclic shifts of the map itself; arXiv:2304.13836 on the bias for blurry masks",
+    advice="Do not cite the map as evidence.",
+    level="standard",
+    direction="below",
+    variants=("deleted",),
+)
+def unfaithful_map(evidence: Evidence, *, limit: float = 0.25, least_claim: float = 1.0) -> Result:
+    """Compare the fall of the logit without the strongest tenth with what the map claims, and with other places.
+
+    The claim is the sum of the map over its strongest tenth of cells, in logits; the value is the fall as a share of
+    it. Flagged when the value is below `limit`, or when cyclic shifts of the map itself cause larger falls; one of them
+    may where the fall convinces, as a shifted map can still cover the same thing. A map that claims less than
+    `least_claim`, or explains a class less probable than not, promises nothing that removal could test.
+    """
+    first = first_map(evidence)
+    falls = _falls(evidence, first)
+    if evidence.prediction.probabilities[first.target] < EVEN_CHANCE:
+        return not_evaluable(f"{first.target_name} is not favoured, so there is no evidence for it to take away.")
+    claim = claimed(first)
+    if claim < least_claim:
+        return not_evaluable(
+            f"The strongest {percent(REMOVED_SHARE)} of the map claims {shown(claim)} logit, and at least "
+            f"{shown(least_claim)} is needed to see it in the answer."
+        )
+    fall, rank = float(falls[0]), 1 + int((falls[2:] >= falls[0]).sum())
+    value = fall / claim
+    text = (
+        f"{label(first)}: the strongest {percent(REMOVED_SHARE)} claims {shown(claim)} logit; without it the logit "
+        f"falls by {shown(fall)} ({percent(value)} of it, at least {percent(limit)}), rank {rank} of "
+        f"{falls.size - 1} among shifted copies, p = {shown(rank / (falls.size - 1))}."
+    )
+    worst_rank = 2 if value >= CONVINCING else 1
+    outcome = Outcome.FLAG if value < limit or rank > worst_rank else Outcome.PASS
+    return Result(outcome, text, value=value, limit=limit, unit="share of the claim")
+
+
+@check(
+    "D30",
+    title="Unfaithful over the whole curve",
+    family="D",
+    sentence="Over whole curves of deletion and insertion the map is no better than shifted copies of itself.",
+    severity=(5, 4, 5),
+    provenance="sim",
+    reference="Petsiuk 2018 (arXiv:1806.07421), with cyclic shifts of the map as the null",
+    advice="Do not cite the map as evidence.",
+    level="deep",
+    cost=2 * len(STEPS) * (1 + CURVE_SHIFTS),
+)
+def unfaithful_curve(evidence: Evidence, *, limit: float = 0.05, least_claim: float = 1.0) -> Result:
+    """Compare the area between insertion and deletion curve with those of cyclic shifts of the map.
+
+    Parts of the input are removed and kept in the order of the map; the value is the rank p-value of the mean logit of
+    what is kept less that of what is left, among `CURVE_SHIFTS` shifts.
+    """
+    first, witness = first_map(evidence), evidence.witness()
+    if claimed(first) < least_claim:
+        return not_evaluable("The map claims too little to see it in the answer.")
+    random = np.random.default_rng(evidence.seed)
+    masses, axes = first.on_input.astype(np.float64), tuple(range(first.on_input.ndim))
+    places = [masses, *(np.roll(masses, offset, axes) for offset in far_shifts(masses, random, CURVE_SHIFTS))]
+    areas = []
+    for one in places:
+        regions = [strongest(one, share) for share in STEPS]
+        logits = witness.predict(_curve_inputs(evidence.prepared.values, regions, random)).logits[:, first.target]
+        areas.append(float(logits[len(STEPS) :].mean() - logits[: len(STEPS)].mean()))
+    value = float(np.mean(np.asarray(areas) >= areas[0]))
+    text = (
+        f"{label(first)}: over the shares {listed(STEPS)} what the map names holds {shown(areas[0])} logit more than "
+        f"the rest; shifted copies reach that with p = {shown(value)} (limit {shown(limit)})."
+    )
+    return Result(Outcome.FLAG if value >= limit else Outcome.PASS, text, value=value, limit=limit, unit="p-value")
+
+
+def _curve_inputs(values: Floats, regions: list[Mask], random: np.random.Generator) -> Floats:
+    """Return the inputs without each region, then those with nothing else."""
+    holes = [*regions, *(~region for region in regions)]
+    return np.stack([filled(values, hole, random) for hole in holes])
+
+
+def _falls(evidence: Evidence, first: Explanation) -> Matrix:
+    """Return by how much the logit falls: without the strongest tenth, without the weakest, without shifted ones."""
+    logits = evidence.answer("deleted").logits[:, first.target]
+    return np.asarray(evidence.prediction.logits[first.target] - logits, dtype=np.float64)
+
+
+def claimed(explanation: Explanation) -> float:
+    """Return the sum of the positive values among the strongest tenth of the cells of the raw map."""
+    values = np.sort(explanation.values.astype(np.float64).ravel())[::-1]
+    values = values[: max(1, round(REMOVED_SHARE * values.size))]
+    return float(values[values > 0].sum())

@@ -1,0 +1,42 @@
+"""The command that measures the checks themselves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from audit_pipeline.cli.application import app
+from audit_pipeline.cli.terminal import progress, show
+
+
+@app.command(name="bench-checks")
+def bench_checks(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for bench.json and bench.txt.")] = Path(
+        "reports/bench"
+    ),
+    planted: Annotated[int, typer.Option(min=1, help="Planted studies per fault, severity and dimension.")] = 20,
+    clean: Annotated[int, typer.Option(min=1, help="Clean studies per dimension.")] = 100,
+    reference: Annotated[int, typer.Option(min=20, help="Clean studies of the reference, per dimension.")] = 120,
+    codes: Annotated[str, typer.Option(help="Only these failure modes, separated by commas.")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+) -> None:
+    """Plant known faults and see which checks find them; clean studies show which fire without cause."""
+    from audit_pipeline.bench.measure import Amount, bench
+    from audit_pipeline.bench.page import bench_text
+    from audit_pipeline.store.files import json_bytes, write_atomically
+
+    chosen = tuple(part.strip() for part in codes.split(",") if part.strip())
+    amount = Amount(planted=planted, clean=clean, reference=reference, seed=seed, workers=workers, codes=chosen)
+    with progress(quiet=as_json, waiting="making phantoms") as on_progress:
+        result = bench(amount, on_progress)
+    text = bench_text(result)
+    write_atomically(output / "bench.json", json_bytes(result))
+    write_atomically(output / "bench.txt", (text + "\n").encode())
+    show(json.dumps(result, indent=1) if as_json else text)
+    if any(missed for gate, missed in result["gates"].items() if gate != "without a plant"):
+        raise typer.Exit(1)

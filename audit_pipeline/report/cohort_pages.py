@@ -1,0 +1,211 @@
+"""The checks of the whole cohort in the audit report: what each found, its tables, and the FMEA table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reportlab.lib.units import mm
+from reportlab.platypus import Flowable, PageBreak, Paragraph, Spacer
+
+from audit_pipeline.findings import Outcome
+from audit_pipeline.report import audit_text, fonts, layout, marks, numbers, style, tables, vocabulary
+from audit_pipeline.report.document import Heading
+
+Row = Mapping[str, Any]
+
+WIDTH_MM = 178.0
+MOST_ROWS = 30
+"""Of one table on paper; ``cohort.json`` holds all of them."""
+
+MOST_ROWS_OF_A_PASS = 6
+MOST_WORDS = 2000
+PADDING_MM = 2.6
+KIND_WORDS = {"declared": " (declared beforehand)", "exploratory": " (exploratory)", "rule": ""}
+RAISED = (*vocabulary.MATTERING, Outcome.NOTE)
+
+NO_CHECKS = "The checks of the whole cohort did not run."
+EXPLORATORY = (
+    "Exploratory: found by looking, not tested against a limit that was declared beforehand. A flag of an exploratory "
+    "check holds against all tests of this table together (Holm, 5 %); a note does not."
+)
+FMEA_NOTE = (
+    "Severity, occurrence and invisibility from 1 to 5, 5 worst. Occurrence: from the studies of this cohort (none, "
+    "above 0, 1, 5 and 20 %), with fewer than 100 judged studies never below the expected grade. Invisible before: "
+    "without this tool; after: from the sensitivity that the test bench measured, a dash where it was not measured. "
+    "The products only order the rows."
+)
+
+
+def cohort_story(summary: Row) -> list[Flowable]:
+    """Return the section about the whole cohort and the FMEA table.
+
+    Parameters
+    ----------
+    summary : with ``cohort_checks`` and ``fmea`` of ``cohort.json``; without them the section says so in a line
+    """
+    checks: Sequence[Row] = summary.get("cohort_checks") or ()
+    if not checks:
+        return [Heading("The cohort as a whole"), tables.words(NO_CHECKS, "body")]
+    story: list[Flowable] = [PageBreak(), Heading("The cohort as a whole", "title"), _overview(checks)]
+    story.append(tables.words(EXPLORATORY, "caption"))
+    for one in checks:
+        story += _chapter(one)
+    return [*story, *_fmea(summary.get("fmea") or ())]
+
+
+def _overview(checks: Sequence[Row]) -> Flowable:
+    rows = [
+        [
+            str(one["code"]),
+            str(one["title"]),
+            marks.MarkedWord(Outcome(one["outcome"])),
+            _value(one),
+            _limit(one),
+            numbers.number(one["n"]) if one["n"] else numbers.MISSING,
+            numbers.MISSING if Outcome(one["outcome"]) is Outcome.NOT_EVALUABLE else str(one["kind"]),
+        ]
+        for one in checks
+    ]
+    head = ("Code", "Check", "Outcome", "Value (95 % interval)", "Limit", "n", "Kind")
+    return tables.table(head, rows, (11.0, 52.0, 25.0, 42.0, 16.0, 12.0, 20.0), numeric=(5,))
+
+
+def _value(one: Row) -> str:
+    value, interval = one["value"], one["interval"]
+    if value is None:
+        return numbers.MISSING
+    drawn = f"{numbers.short(value)} {one['unit']}".strip()
+    return drawn if interval is None else f"{drawn} ({numbers.short(interval[0])} to {numbers.short(interval[1])})"
+
+
+def _limit(one: Row) -> str:
+    if one["limit"] is None:
+        return numbers.MISSING
+    sign = {"above": vocabulary.AT_MOST, "below": vocabulary.AT_LEAST}.get(str(one["direction"]), "")
+    return f"{sign} {numbers.short(one['limit'])}".strip()
+
+
+def _chapter(one: Row) -> list[Flowable]:
+    """Return heading, sentence, advice where it matters, and the tables of one check; a pass has no chapter."""
+    outcome = Outcome(one["outcome"])
+    if outcome is Outcome.PASS and not one["tables"]:
+        return []
+    told = fonts.markup(str(one["message"]))
+    if outcome in RAISED:
+        told += fonts.markup(f" Advice: {one['advice']}")
+    heading = Heading(f"{one['code']}  {one['title']}{KIND_WORDS[str(one['kind'])]}", level=1)
+    paragraph = layout.MarkedParagraph(outcome, Paragraph(told, style.paragraph_style("body")))
+    most = MOST_ROWS if outcome in RAISED else MOST_ROWS_OF_A_PASS
+    return [heading, paragraph, *(part for table in one["tables"] for part in _table(table, most))]
+
+
+def _table(content: Row, most: int) -> list[Flowable]:
+    head, rows = [str(title) for title in content["head"]], content["rows"]
+    if not rows:
+        return []
+    drawn = [
+        [_chance(value) if title.endswith(" p") else cell(value) for title, value in zip(head, row, strict=True)]
+        for row in rows[:most]
+    ]
+    left = len(rows) - len(drawn)
+    note = str(content["note"])
+    if left > 0:
+        note = f"{note} {left} more rows stand in cohort.json.".strip()
+    made = tables.table(head, drawn, widths_of(head, drawn))
+    title = tables.words(str(content["title"]), "head")
+    title.keepWithNext = 1
+    return [Spacer(1, 1.2 * mm), title, Spacer(1, 0.6 * mm), made, tables.words(note, "caption")]
+
+
+def _chance(value: float | None) -> str:
+    """Return a p-value, never rounded to a certainty."""
+    return "<0.0001" if value is not None and value < 1e-4 else numbers.short(value, 2)
+
+
+def cell(value: Any) -> str:
+    """Return a cell of a table as text: a number short, an estimate with its interval, a fraction below 20 cases.
+
+    >>> cell(0.123456), cell(None), cell("F"), cell({"value": 0.9, "low": 0.8, "high": 0.95, "n": 100, "k": 90})
+    ('0.123', '\u2013', 'F', '0.900 (0.800 to 0.950), 90 of 100')
+    >>> cell({"value": 0.5, "low": None, "high": None, "n": 8, "k": 4})
+    '4 of 8'
+    >>> cell({"value": 1.2, "low": 1, "high": 1.4, "n": 9})
+    '1.2 (1 to 1.4)'
+    """
+    if isinstance(value, Mapping):
+        if value.get("k") is not None:
+            return audit_text.proportion(value)
+        if value["value"] is None:
+            return str(value.get("reason") or numbers.MISSING)
+        if value["low"] is None or value["high"] is None:
+            return numbers.short(value["value"])
+        return f"{numbers.short(value['value'])} ({numbers.short(value['low'])} to {numbers.short(value['high'])})"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return numbers.MISSING if value is None else str(value)
+    return numbers.short(value)
+
+
+def widths_of(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[float]:
+    """Return column widths in mm: as wide as the texts while the page holds them, else never narrower than a word.
+
+    What is left of the page after the longest word of each column goes to the columns that want more, in proportion.
+    """
+    fonts.register()
+    least, wanted = [], []
+    for column, title in enumerate(head):
+        texts = [row[column] for row in rows]
+        words = [part for text in texts for part in text.split()][:MOST_WORDS]
+        narrow = max((_mm(part, fonts.REGULAR) for part in words), default=0.0)
+        title_mm = max((_mm(part, fonts.BOLD) for part in title.split()), default=0.0)
+        least.append(min(max(narrow, title_mm) + PADDING_MM, WIDTH_MM / 3))
+        wanted.append(max(least[-1], max((_mm(text, fonts.REGULAR) for text in texts), default=0.0) + PADDING_MM))
+    if sum(wanted) <= WIDTH_MM:
+        return wanted
+    spare = max(0.0, WIDTH_MM - sum(least))
+    more = sum(wanted) - sum(least)
+    widths = [low + spare * (high - low) / more if more else low for low, high in zip(least, wanted, strict=True)]
+    scale = min(1.0, WIDTH_MM / sum(widths))
+    return [width * scale for width in widths]
+
+
+def _mm(words: str, font: str) -> float:
+    return float(fonts.width_of(fonts.clean(words), style.TABLE, font) / mm)
+
+
+def _fmea(rows: Sequence[Row]) -> list[Flowable]:
+    if not rows:
+        return []
+    drawn = [
+        [
+            str(row["code"]),
+            str(row["title"]),
+            str(row["severity"]),
+            str(row["occurrence"]),
+            f"{row['raised']} of {row['judged']}" if row["judged"] else numbers.MISSING,
+            str(row["undetected"]),
+            numbers.number(row["before"]),
+            numbers.short(row["sensitivity"]),
+            numbers.number(row["undetected_after"]),
+            numbers.number(row["after"]),
+        ]
+        for row in rows
+    ]
+    head = (
+        "Code",
+        "Failure mode",
+        "S",
+        "O",
+        "Raised",
+        "Invisible before",
+        "Product",
+        "Sensitivity",
+        "After",
+        "Product",
+    )
+    widths = (11.0, 66.0, 7.0, 7.0, 21.0, 15.0, 13.0, 16.0, 9.0, 13.0)
+    return [
+        Heading("Failure modes and effects (FMEA)"),
+        tables.table(head, drawn, widths),
+        tables.words(FMEA_NOTE, "caption"),
+    ]
