@@ -60,7 +60,7 @@ def test_a_plain_file_gives_itself():
     assert everything(content) == RAW
 
 
-@pytest.mark.parametrize("stored", [b"", b"\x1f", gzip.compress(b"")])
+@pytest.mark.parametrize("stored", [b"", b"\x1f", gzip.compress(b"", mtime=0)])
 def test_content_may_be_empty_or_too_short_to_be_gzip(stored):
     assert everything(content_of(stored)) == (stored if len(stored) < 2 else b"")
 
