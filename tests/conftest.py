@@ -8,9 +8,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from audit_pipeline.records import Image, sealed
 from audit_pipeline.store.pseudonym import ENVIRONMENT
+
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(autouse=True, scope="session")

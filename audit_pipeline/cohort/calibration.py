@@ -185,7 +185,7 @@ def calibration_error(scores: Vector, truth: Truth, bins: int) -> float:
     --------
     >>> import numpy as np
     >>> round(calibration_error(np.full(400, 0.9), np.arange(400) < 200, 10), 2)
-    0.43
+    0.4
     """
     return float(calibration_errors(scores, truth[None], bins)[0])
 
@@ -194,7 +194,9 @@ def calibration_errors(scores: Vector, labels: Truth, bins: int) -> Vector:
     """Return the calibration error of `scores` (n,) for every row of `labels` (m, n), see `calibration_error`."""
     order = np.argsort(scores, kind="stable")
     parts = np.array_split(np.arange(scores.size), min(bins, max(1, scores.size // 2)))
-    starts, sizes = [int(part[0]) for part in parts], np.asarray([part.size for part in parts])
+    # equal scores stay in one bin, else the error would depend on the order in which studies were found
+    firsts = np.unique(np.searchsorted(scores[order], scores[order][[int(part[0]) for part in parts]]))
+    starts, sizes = firsts, np.diff(np.append(firsts, scores.size))
     means = np.add.reduceat(scores[order], starts) / sizes
     rates = np.add.reduceat(labels[:, order].astype(np.float64), starts, axis=1) / sizes
     noise = rates * (1 - rates) / np.maximum(sizes - 1, 1)

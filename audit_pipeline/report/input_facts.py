@@ -49,7 +49,7 @@ def facts(image: ImageFacts) -> list[tuple[str, str]]:
         (elements(image.shape).capitalize(), numbers.sizes(image.shape, "")),
         ("Spacing", numbers.sizes(image.spacing_mm)),
         ("Axes grow toward", ", ".join(image.orientation) or "unknown"),
-        ("Model input", f"{numbers.sizes(image.input_shape, '')}, {numbers.sizes(image.input_spacing_mm)}"),
+        ("Model input", f"{numbers.sizes(fed_shape(image), '')}, {numbers.sizes(image.input_spacing_mm)}"),
         ("Not image data", shares(image.invalid_share, image.padding_share)),
         *([("Stack", stack(image.stack))] if image.stack else []),
         *header(image),
@@ -155,6 +155,11 @@ def file_format(name: str) -> str:
     ('DICOM', 'zarr', 'format not stated')
     """
     return vocabulary.FORMAT_WORDS.get(name, name) or "format not stated"
+
+
+def fed_shape(image: ImageFacts) -> tuple[int, ...]:
+    """Return the spatial shape of the model input; the record has the channels in front of it."""
+    return image.input_shape[-len(image.input_spacing_mm) :] if image.input_spacing_mm else image.input_shape
 
 
 def elements(shape: Sequence[int]) -> str:

@@ -190,7 +190,8 @@ def _brief(record: StudyRecord, width: float) -> list[Flowable]:
     image = record.image
     if image is None:
         return []
-    voxels = numbers.sizes(image.input_shape, input_facts.elements(image.input_shape))
+    fed = input_facts.fed_shape(image)
+    voxels = numbers.sizes(fed, input_facts.elements(fed))
     kind = image.modality or input_facts.file_format(image.format)
     rows = [
         ("Image", f"{kind}, {numbers.sizes(image.shape, input_facts.elements(image.shape))}, in {image.unit}"),

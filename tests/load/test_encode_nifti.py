@@ -73,9 +73,10 @@ def test_a_volume_comes_back_with_the_same_values_at_the_same_places(tmp_path, a
 @given(st.tuples(*[st.floats(-180, 180)] * 3), st.tuples(*[st.floats(0.3, 6)] * 3), st.sampled_from([1, -1]))
 @settings(max_examples=40, deadline=None)
 def test_sform_and_qform_agree_for_every_rotation(degrees, spacing, flip):
+    """Near half a turn the quaternion's first part is the root of a difference of float32: 2 sqrt(2.4e-7) rad."""
     read = judged(nifti_bytes(volume((2, 3, 4)), oblique(degrees, spacing, flip), UNKNOWN))
     assert (int(read.header["sform_code"]), int(read.header["qform_code"])) == (1, 1)
-    assert np.allclose(read.get_sform(), read.get_qform(), atol=2e-3)
+    assert np.allclose(read.get_sform(), read.get_qform(), atol=1e-3 * max(spacing))
 
 
 @pytest.mark.parametrize("affine", [AXIAL, oblique(), sheared()], ids=["axial", "oblique", "sheared"])

@@ -205,7 +205,8 @@ def volume_case(**changes):
         source_digests=tuple(f"{number:064x}" for number in range(64)),
         metadata={"Manufacturer": "Phantom Works", "KVP": 120.0, "SliceThickness": 3.0, "BodyPartExamined": "CHEST"},
         stack=StackFacts(slices=64, step_mm=3.0, residual_mm=0.0004, largest_gap_ratio=1.0, smallest_gap_ratio=1.0),
-        input_shape=(96, 128, 128), input_spacing_mm=(2.0, 2.5, 2.8125), input_digest="77aa" * 16, padding_share=0.013,
+        input_shape=(1, 96, 128, 128), input_spacing_mm=(2.0, 2.5, 2.8125), input_digest="77aa" * 16,
+        padding_share=0.013,
         steps=("turned so that the axes grow toward H, P, L", "resampled linearly to 2 x 2.5 x 2.8125 mm",
                "window -600 +- 800 HU mapped to 0 ... 1", "padded to 96 x 128 x 128"),
         window=(-1350.0, 150.0),
@@ -281,7 +282,7 @@ def radiograph_case(panel=None, **changes):
     base, _ = volume_case()
     image = replace(
         base.image, shape=(200, 160), spacing_mm=(2.0, 2.0), affine=None, orientation="", modality="DX",
-        unit="stored value", stack=None, input_shape=(224, 224), input_spacing_mm=(1.8, 1.8), window=window,
+        unit="stored value", stack=None, input_shape=(1, 224, 224), input_spacing_mm=(1.8, 1.8), window=window,
         source_digests=("d1" * 32,),
     )  # fmt: skip
     model = replace(MODEL, name="ptx-resnet", task="binary", classes=("pneumothorax",), network="resnet50")
