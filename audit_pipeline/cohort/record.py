@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from audit_pipeline.config import Claim
 from audit_pipeline.records import Floats, Mask, Matrix, Scalar, Task
 
 Ints = NDArray[np.int64]
+_MEASURE = re.compile(r"[-+0-9.eE,\\ ]+|\d+[DWMY]")
+"""Numbers, lists of numbers, and DICOM ages."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,7 +159,7 @@ class Cohort:
         return np.asarray((self.called != self.truth).any(axis=1), dtype=np.bool_)
 
     def groups(self) -> Mapping[str, tuple[str, ...]]:
-        """Return every column that divides the evaluated studies: of the labels file, the site, texts of the header.
+        """Return every column that divides the evaluated studies: of the labels file, the site, words of the header.
 
         Studies that helped to make the model belong to no group: their value is "".
         """
@@ -164,7 +167,7 @@ class Cohort:
         if any(self.sites):
             found["site"] = self.sites
         for keyword, values in self.header.items():
-            if all(isinstance(value, str | None) for value in values) and keyword not in found:
+            if keyword not in found and all(value is None or names_a_group(value) for value in values):
                 found[keyword] = tuple(str(value or "") for value in values)
         made = self.is_development
         kept = {
@@ -176,3 +179,12 @@ class Cohort:
     def one_per_patient(self, rows: Ints) -> Ints:
         """Return the first of `rows` of every patient, so that the studies are independent."""
         return rows[np.sort(np.unique(self.clusters[rows], return_index=True)[1])]
+
+
+def names_a_group(value: Scalar) -> bool:
+    r"""Return whether a header value is a word that studies can share, and not a measure written as text.
+
+    >>> names_a_group("Phantom Works"), names_a_group("B30f"), names_a_group("0.14\\0.14"), names_a_group("061Y")
+    (True, True, False, False)
+    """
+    return isinstance(value, str) and _MEASURE.fullmatch(value) is None

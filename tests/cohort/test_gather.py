@@ -101,3 +101,12 @@ def test_arrays_are_sealed_and_the_first_study_of_a_patient_stands_for_all(recor
         cohort.probabilities[0, 0] = 1
     assert cohort.one_per_patient(np.arange(4)).tolist() == [0, 1, 3]
     assert cohort.plan.groups == ("sex",)
+
+
+def test_measures_in_the_header_divide_no_cohort_and_words_do():
+    headers = [
+        {"Manufacturer": maker, "ImagerPixelSpacing": pixel, "PatientAge": age, "KVP": voltage}
+        for maker, pixel, age, voltage in (("A", "0.14\\0.14", "061Y", 80.0), ("B", "0.15\\0.15", "062Y", 120.0))
+    ]
+    cohort = cohort_of([record(place, 0.4, "clear", header=headers[place % 2]) for place in range(4)])
+    assert dict(cohort.groups()) == {"Manufacturer": ("A", "B", "A", "B")}
