@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from audit_pipeline.card import read_card
+from audit_pipeline.conclusion import conclude
 from audit_pipeline.errors import ConfigError, ModelError
-from audit_pipeline.predict import choose_targets, conclude, forward, predict, probabilities
+from audit_pipeline.predict import choose_targets, forward, predict, probabilities
 from audit_pipeline.records import Task
 
 CLASSES = ["clear", "nodule", "mass"]

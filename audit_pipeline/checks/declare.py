@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
-from types import MappingProxyType
 
+from audit_pipeline.declared import PROVENANCES, Setting, finite, keyword_defaults
 from audit_pipeline.evidence import Evidence, Unanswered
 from audit_pipeline.findings import FailureMode, Finding, Outcome
 from audit_pipeline.registry import Registry
 
-Setting = bool | int | float | str
-PROVENANCES = frozenset({"std", "lit", "sim", "dom", "cal"})
 LEVELS = ("screen", "standard", "deep")
 """From the cheapest to the dearest; a check runs at its own level and at every dearer one."""
 
@@ -125,7 +121,7 @@ def check(  # noqa: PLR0913 - one argument for each fact of the catalogue
                 return finding_of(mode, not_evaluable(str(missing)))
 
         _refuse_bad_metadata(mode)
-        CHECKS.add(mode.name, Check(mode=mode, function=function, defaults=_defaults(detector)))
+        CHECKS.add(mode.name, Check(mode=mode, function=function, defaults=keyword_defaults(detector)))
         return function
 
     return decorate
@@ -139,27 +135,18 @@ def finding_of(mode: FailureMode, result: Result) -> Finding:
         family=mode.family,
         outcome=result.outcome,
         message=result.message,
-        value=_finite(result.value),
-        limit=_finite(result.limit),
+        value=finite(result.value),
+        limit=finite(result.limit),
         unit=result.unit,
         provenance=result.provenance or mode.provenance,
         advice=mode.advice,
         title=mode.title,
         slices=result.slices,
         direction=mode.direction,
-        p_value=_finite(result.p_value),
+        p_value=finite(result.p_value),
         calibrated=result.p_value is not None,
         version=mode.version,
     )
-
-
-def _finite(value: float | None) -> float | None:
-    return float(value) if value is not None and math.isfinite(value) else None
-
-
-def _defaults(detector: Detector) -> Mapping[str, Setting]:
-    parameters = inspect.signature(detector).parameters.values()
-    return MappingProxyType({one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY})
 
 
 def _refuse_bad_metadata(mode: FailureMode) -> None:

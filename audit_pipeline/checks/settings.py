@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-from audit_pipeline.checks.declare import Check, Setting
+from audit_pipeline.checks.declare import Check
 from audit_pipeline.checks.families import catalogue
 from audit_pipeline.config import ChecksSection
+from audit_pipeline.declared import JSON_TYPES, Setting, fits
 from audit_pipeline.errors import ConfigError
 from audit_pipeline.registry import unknown_name
-
-JSON_TYPES: Mapping[type, str] = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 
 def validate_settings(settings: ChecksSection) -> None:
@@ -44,19 +42,11 @@ def _problems(path: str, entry: Check, values: Mapping[Any, Any]) -> list[str]:
     for keyword, value in values.items():
         if keyword not in entry.defaults:
             problems.append(f"{path}.{keyword}: {unknown_name('setting', str(keyword), list(entry.defaults))}")
-        elif not _fits(value, entry.defaults[keyword]):
+        elif not fits(value, entry.defaults[keyword]):
             wanted = JSON_TYPES[type(entry.defaults[keyword])]
             allowed = f"{wanted} not below 0" if wanted in {"integer", "number"} else wanted
             problems.append(f"{path}.{keyword}: needs a finite {allowed}, found {value!r}")
     return problems
-
-
-def _fits(value: object, default: Setting) -> bool:
-    if isinstance(default, bool | str):
-        return type(value) is type(default)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return math.isfinite(value) and value >= 0 and (isinstance(default, float) or isinstance(value, int))
 
 
 def is_disabled(entry: Check, settings: ChecksSection) -> bool:

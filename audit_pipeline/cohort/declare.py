@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
-from types import MappingProxyType
 
 from audit_pipeline.cohort.record import Cohort
+from audit_pipeline.declared import PROVENANCES, Setting, finite, keyword_defaults
 from audit_pipeline.findings import FailureMode, Finding, Outcome
 from audit_pipeline.registry import Registry
-
-Setting = bool | int | float | str
-PROVENANCES = frozenset({"std", "lit", "sim", "dom", "cal"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,7 +139,9 @@ def cohort_check(  # noqa: PLR0913 - one argument for each fact of the catalogue
             raise ValueError(f"cohort check {code} has an impossible provenance or severity")
         if code in {entry.mode.code for entry in COHORT_CHECKS.values()}:
             raise ValueError(f"cohort check code {code} is registered twice")
-        entry = CohortCheck(mode=mode, function=function, defaults=_defaults(detector), is_confirmatory=is_confirmatory)
+        entry = CohortCheck(
+            mode=mode, function=function, defaults=keyword_defaults(detector), is_confirmatory=is_confirmatory
+        )
         COHORT_CHECKS.add(mode.name, entry)
         return function
 
@@ -176,13 +173,3 @@ def finding_of(mode: FailureMode, result: CohortResult, *, is_confirmatory: bool
         is_confirmatory=is_confirmatory,
         tables=result.tables,
     )
-
-
-def finite(value: float | None) -> float | None:
-    """Return `value` as a float, None where it is missing or not finite."""
-    return float(value) if value is not None and math.isfinite(value) else None
-
-
-def _defaults(detector: Detector) -> Mapping[str, Setting]:
-    parameters = inspect.signature(detector).parameters.values()
-    return MappingProxyType({one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY})

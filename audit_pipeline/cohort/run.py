@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,10 +11,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from audit_pipeline.cohort.catalogue import cohort_catalogue
-from audit_pipeline.cohort.declare import CohortCheck, CohortFinding, CohortResult, Setting, finding_of
+from audit_pipeline.cohort.declare import CohortCheck, CohortFinding, CohortResult, finding_of
 from audit_pipeline.cohort.multiplicity import holm
 from audit_pipeline.cohort.record import Cohort
 from audit_pipeline.config import CohortSection
+from audit_pipeline.declared import JSON_TYPES, fits
 from audit_pipeline.errors import ConfigError
 from audit_pipeline.findings import Outcome
 from audit_pipeline.registry import unknown_name
@@ -108,7 +108,7 @@ def validate_cohort_settings(settings: CohortSection) -> None:
             path = f"cohort.settings.{name}.{keyword}"
             if keyword not in defaults:
                 problems.append(f"{path}: {unknown_name('setting', keyword, list(defaults))}")
-            elif not _fits(value, defaults[keyword]):
+            elif not fits(value, defaults[keyword]):
                 problems.append(
                     f"{path}: needs a finite number not below 0 like {defaults[keyword]!r}, found {value!r}"
                 )
@@ -116,17 +116,8 @@ def validate_cohort_settings(settings: CohortSection) -> None:
         raise ConfigError("\n".join(problems))
 
 
-def _fits(value: object, default: Setting) -> bool:
-    if isinstance(default, bool | str):
-        return type(value) is type(default)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return math.isfinite(value) and value >= 0 and (isinstance(default, float) or isinstance(value, int))
-
-
 def cohort_settings_schema() -> dict[str, Any]:
     """Return the JSON schema of the settings of the cohort checks: one object per check, one property per keyword."""
-    kinds: Mapping[type, str] = {bool: "boolean", int: "integer", float: "number", str: "string"}
     return {
         name: {
             "type": "object",
@@ -134,7 +125,7 @@ def cohort_settings_schema() -> dict[str, Any]:
             "description": entry.mode.sentence,
             "additionalProperties": False,
             "properties": {
-                keyword: {"type": kinds[type(default)], "default": default}
+                keyword: {"type": JSON_TYPES[type(default)], "default": default}
                 for keyword, default in entry.defaults.items()
             },
         }
