@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
 from audit_pipeline.geometry import half_pixel_map, index_map, inverse, transform_points
-from audit_pipeline.records import Floats, Matrix, sealed
+from audit_pipeline.records import Explanation, Floats, Matrix, sealed
 
 EDGE = 1e-6
 """Tolerance in cells for a point on the very edge of the grid."""
@@ -73,18 +74,43 @@ def sample_placed(
     return np.where(is_inside, sample_map(widened, to_widened @ from_target, shape), np.float32(0))
 
 
-def slice_maps(
-    grids: Mapping[str, tuple[Floats, Matrix]], to_source: Matrix, shape: Sequence[int]
-) -> dict[str, Floats]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlacedMap:
+    """A map on its own grid, and where its cells lie; all that is needed to draw it on any slice.
+
+    values : (*grid) float32
+    to_source : grid index -> source index; to_input : grid index -> index of the model input
+    input_shape : spatial shape of the model input, outside which the map is 0
+    """
+
+    values: Floats
+    to_source: Matrix
+    to_input: Matrix
+    input_shape: tuple[int, ...]
+
+    def on(self, to_source: Matrix, shape: Sequence[int]) -> Floats:
+        """Return the map on a grid of this shape; to_source : index of that grid -> source index."""
+        from_target = self.to_input @ inverse(self.to_source) @ to_source
+        return sample_placed(self.values, self.to_input, self.input_shape, from_target, shape)
+
+
+def placed_map(explanation: Explanation) -> PlacedMap:
+    """Return the grid of an explanation with its places."""
+    input_shape, to_input = explanation.on_input.shape, explanation.to_input
+    return PlacedMap(
+        values=explanation.values,
+        to_source=explanation.to_source,
+        to_input=half_pixel_map(explanation.grid, input_shape) if to_input is None else to_input,
+        input_shape=input_shape,
+    )
+
+
+def slice_maps(maps: Mapping[str, PlacedMap], to_source: Matrix, shape: Sequence[int]) -> dict[str, Floats]:
     """Return each map on the pixels of a slice.
 
     Parameters
     ----------
-    grids : method -> (values (*grid), (n + 1, n + 1) grid index -> source index)
     to_source : (n + 1, 3), display (row, column, 1) -> source index
     shape : rows and columns of the slice
     """
-    return {
-        method: sealed(sample_map(values, inverse(to_grid) @ to_source, shape))
-        for method, (values, to_grid) in grids.items()
-    }
+    return {method: sealed(one.on(to_source, shape)) for method, one in maps.items()}

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from audit_pipeline.geometry import half_pixel_map, inverse
-from audit_pipeline.resampling import sample_map, slice_maps
+from audit_pipeline.resampling import PlacedMap, sample_map, slice_maps
 
 
 @pytest.mark.parametrize(("grid", "size"), [((4, 6), (32, 96)), ((3, 3, 2), (24, 15, 14)), ((5,), (5,))])
@@ -44,6 +44,7 @@ def test_a_slice_of_a_volume_reads_the_same_numbers_as_the_whole_volume():
     to_source = half_pixel_map((3, 4, 5), (12, 16, 20))
     whole = sample_map(values, inverse(to_source), (12, 16, 20))
     plane = np.array([[0, 0, 7], [1, 0, 0], [0, 1, 0], [0, 0, 1]], dtype=float)
-    found = slice_maps({"gradcam": (values, to_source)}, plane, (16, 20))["gradcam"]
+    placed = PlacedMap(values=values, to_source=to_source, to_input=to_source, input_shape=(12, 16, 20))
+    found = slice_maps({"gradcam": placed}, plane, (16, 20))["gradcam"]
     np.testing.assert_allclose(found, whole[7], atol=1e-6)
     assert not found.flags.writeable

@@ -45,7 +45,12 @@ def _projection(unit: Tensor) -> Tensor:
     if unit.shape[1] <= unit.shape[2]:
         vectors, _ = leading(unit @ unit.mT)
         return (vectors.unsqueeze(1) @ unit)[:, 0]
-    vectors, levels = leading(unit.mT @ unit)
+    return _over_cells(unit.mT @ unit)
+
+
+def _over_cells(gram: Tensor) -> Tensor:
+    """Return the projection (M, P) from Gram matrices over the cells, (M, P, P)."""
+    vectors, levels = leading(gram)
     return vectors * levels.clamp(min=0).sqrt().unsqueeze(1)
 
 
@@ -124,7 +129,11 @@ def eigengradcam_of_uniform(activations: Tensor, weights: Tensor) -> Tensor:
     unit = weights / _not_zero(scale)
     # image by image, so that products of all classes and images are never held at once
     products = (one.unsqueeze(2) * image for one, image in zip(unit, centred, strict=True))
-    projection = torch.cat([_projection(product) for product in products]) * scale.reshape(-1, 1)
+    if centred.shape[1] <= centred.shape[2]:
+        projection = torch.cat([_projection(product) for product in products])
+    else:
+        projection = _over_cells(torch.cat([product.mT @ product for product in products]))
+    projection *= scale.reshape(-1, 1)
     component = _signed(projection, torch.bmm(unit, centred).flatten(0, 1))
     return component.reshape(*weights.shape[:2], *activations.shape[2:])
 

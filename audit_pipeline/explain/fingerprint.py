@@ -26,46 +26,54 @@ _HOOKS = (
     "_state_dict_hooks",
     "_load_state_dict_pre_hooks",
 )
-State = dict[str, Any]
+Part = tuple[str, ...]
+State = dict[Part, Any]
+"""Facts by what they are about: a kind, the name of a module, and the key of a tensor in it."""
 
 
 def fingerprint(model: nn.Module) -> State:
-    """Return the state of a model and of what it shares with the program, by name."""
+    """Return the state of a model and of what it shares with the program, by kind and name."""
     state: State = {}
-    tensors: dict[str, Tensor] = {}
+    tensors: dict[Part, Tensor] = {}
     for name, module in model.named_modules():
-        shown, dot, own = name or "the model", f"{name}." if name else "", vars(module)
-        state[f"mode of {shown}"] = module.training
         # by the dictionary: an attribute that a module lacks is searched for long
-        state[f"hooks of {shown}"] = [tuple(hooks) for kind in _HOOKS if (hooks := own.get(kind))]
-        if isinstance(own.get("inplace"), bool):
-            state[f"inplace of {name}"] = own["inplace"]
+        own = module.__dict__
+        inplace = own.get("inplace")
+        state["mode of", name] = module.training
+        state["hooks of", name] = [tuple(hooks) for kind in _HOOKS if (hooks := own.get(kind))]
+        if isinstance(inplace, bool):
+            state["inplace of", name] = inplace
         for key, parameter in module._parameters.items():
             if parameter is not None:
-                tensors[f"weights {dot}{key}"] = parameter
-                state[f"flag of {dot}{key}"] = parameter.requires_grad
+                tensors["weights", name, key] = parameter
+                state["flag of", name, key] = parameter.requires_grad
                 if parameter.grad is not None:
-                    tensors[f"gradient of {dot}{key}"] = parameter.grad
+                    tensors["gradient of", name, key] = parameter.grad
         for key, buffer in module._buffers.items():
             if buffer is not None:
-                tensors[f"buffer {dot}{key}"] = buffer
+                tensors["buffer", name, key] = buffer
     return state | _contents(tensors) | _of_the_program()
 
 
-def _contents(tensors: Mapping[str, Tensor]) -> State:
+def _shown(part: Part) -> str:
+    kind, *names = part
+    return f"{kind} {'.'.join(name for name in names if name) or 'the model'}" if names else kind
+
+
+def _contents(tensors: Mapping[Part, Tensor]) -> State:
     """Return where each tensor lies, how often it was written, and a checksum of its values.
 
     In the memory of the host the checksum is that of the bytes (CRC-32), on a device the sum of magnitudes, computed
     there for all at once; that of NaN is NaN and compared as text.
     """
     found: State = {
-        name: (one.data_ptr(), one._version, _checksum(one) if one.is_cpu else None) for name, one in tensors.items()
+        part: (one.data_ptr(), one._version, _checksum(one) if one.is_cpu else None) for part, one in tensors.items()
     }
-    away = {name: one.detach().float() for name, one in tensors.items() if not one.is_cpu}
+    away = {part: one.detach().float() for part, one in tensors.items() if not one.is_cpu}
     if away:
         sums = torch._foreach_norm(list(away.values()), 1)
         values = torch.stack([one.double().cpu() for one in sums]).tolist()
-        found |= {name: (*found[name][:2], str(value)) for name, value in zip(away, values, strict=True)}
+        found |= {part: (*found[part][:2], str(value)) for part, value in zip(away, values, strict=True)}
     return found
 
 
@@ -79,17 +87,17 @@ def _checksum(tensor: Tensor) -> int:
 
 def _of_the_program() -> State:
     state: State = {
-        "random state of torch": torch.get_rng_state().numpy().tobytes(),
-        "random state of NumPy": _numpy_state(),
-        "random state of Python": random.getstate(),
-        "gradient switch": (torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
-        "determinism switch": (torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.deterministic),
-        "benchmark switch": torch.backends.cudnn.benchmark,
-        "default type": torch.get_default_dtype(),
-        "threads": torch.get_num_threads(),
+        ("random state of torch",): torch.get_rng_state().numpy().tobytes(),
+        ("random state of NumPy",): _numpy_state(),
+        ("random state of Python",): random.getstate(),
+        ("gradient switch",): (torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
+        ("determinism switch",): (torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.deterministic),
+        ("benchmark switch",): torch.backends.cudnn.benchmark,
+        ("default type",): torch.get_default_dtype(),
+        ("threads",): torch.get_num_threads(),
     }
     if torch.cuda.is_available():
-        state["random state of the GPU"] = tuple(one.numpy().tobytes() for one in torch.cuda.get_rng_state_all())
+        state["random state of the GPU",] = tuple(one.numpy().tobytes() for one in torch.cuda.get_rng_state_all())
     return state
 
 
@@ -113,6 +121,6 @@ def unchanged(model: nn.Module) -> Iterator[None]:
     finally:
         after = fingerprint(model)
         if before != after:
-            changed = [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)]
+            changed = [_shown(part) for part in before.keys() | after.keys() if before.get(part) != after.get(part)]
             shown = ", ".join(sorted(changed)[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
             raise ExplainError(f"the explanation changed what is not its own: {shown}; its maps are discarded")

@@ -11,9 +11,9 @@ from scipy import ndimage
 from audit_pipeline.errors import ExplainError
 from audit_pipeline.explain.methods import EXPLAINERS
 from audit_pipeline.explain.receptive import ReceptiveField
-from audit_pipeline.geometry import follow, half_pixel_map, index_map, inverse, lift, transform_points
+from audit_pipeline.geometry import follow, half_pixel_map, index_map, lift, transform_points
 from audit_pipeline.records import Explanation, Floats, MapStatistics, Matrix, Prepared, sealed
-from audit_pipeline.resampling import sample_placed
+from audit_pipeline.resampling import placed_map, sample_placed
 
 Alignment = Literal["tiling", "receptive"]
 
@@ -102,13 +102,6 @@ def place(  # noqa: PLR0913 - the facts of one map, each by keyword
     )
 
 
-def cells_on_input(explanation: Explanation) -> Matrix:
-    """Return the map from the grid of an explanation to the index of the model input."""
-    if explanation.to_input is not None:
-        return explanation.to_input
-    return half_pixel_map(explanation.grid, explanation.on_input.shape)
-
-
 def statistics(values: Floats, on_input: Floats, to_source: Matrix, source_affine: Matrix | None) -> MapStatistics:
     """Return the numbers of a raw map and the place of its peak; ties go to the first cell in array order.
 
@@ -180,7 +173,5 @@ def on_source(explanation: Explanation, shape: Sequence[int], affine: Matrix | N
         factor += 1
     reduced = [-(-size // factor) for size in shape]
     to_full = index_map([float(factor)] * len(reduced), [(factor - 1) / 2] * len(reduced))
-    input_shape, to_input = explanation.on_input.shape, cells_on_input(explanation)
-    from_source = to_input @ inverse(explanation.to_source) @ to_full
-    values = sample_placed(explanation.values, to_input, input_shape, from_source, reduced)
+    values = placed_map(explanation).on(to_full, reduced)
     return values, None if affine is None else np.asarray(affine @ lift(to_full))

@@ -15,12 +15,11 @@ from audit_pipeline.geometry import (
     PLANES,
     closest_axes,
     direction_letters,
-    inverse,
     opposite_letters,
     transform_points,
 )
 from audit_pipeline.records import Explanation, Floats, Image, Matrix, Panel, sealed
-from audit_pipeline.resampling import sample_map, slice_maps
+from audit_pipeline.resampling import placed_map, slice_maps
 
 LONGEST_SIDE = 640
 """Longest side in pixels of a stored slice; larger ones are averaged over whole blocks."""
@@ -87,7 +86,7 @@ def slice_mass(shape: tuple[int, ...], explanation: Explanation) -> Floats:
     steps = [full / few for full, few in zip(shape, coarse, strict=True)]
     to_full = np.diag([*steps, 1.0])
     to_full[:-1, -1] = [0.5 * step - 0.5 for step in steps]
-    sampled = sample_map(explanation.values, inverse(explanation.to_source) @ to_full, coarse)
+    sampled = placed_map(explanation).on(to_full, coarse)
     return np.asarray(np.maximum(sampled, 0).sum(axis=(1, 2)), dtype=np.float32)
 
 
@@ -142,7 +141,7 @@ def _panel(image: Image, group: Sequence[Explanation], role: str, axis: int | No
         index=index,
         position_mm=_position(image, axis, index),
         anatomy=anatomy,
-        maps=slice_maps({one.method: (one.values, one.to_source) for one in group}, to_source, anatomy.shape[:2]),
+        maps=slice_maps({one.method: placed_map(one) for one in group}, to_source, anatomy.shape[:2]),
         target=group[0].target,
         pixel_mm=_pixel_mm(image, layout, to_source),
         cell_mm=_cell_mm(image, layout, group[0]),

@@ -177,7 +177,7 @@ def _at_the_best(auditor: Auditor, ranked: Sequence[LayerEvidence]) -> Auditor:
 def _measured(one: Explanation, case: _Case, subject: Subject, wanted: Wanted) -> Facts:
     agreement = None
     if case.reference is not None:
-        agreement = localisation_facts(one, case.reference, case.image, case.prepared)
+        agreement = localisation_facts(one, case.reference, case.image)
     return {
         "place": peak_facts(one, case.image),
         "region": region_facts(one, case.image),

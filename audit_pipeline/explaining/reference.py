@@ -14,11 +14,10 @@ import numpy as np
 
 from audit_pipeline.errors import ExplainError
 from audit_pipeline.explain.localisation import TOLERANCE_MM, Case, localise
-from audit_pipeline.explain.place import cells_on_input
 from audit_pipeline.geometry import index_map, inverse, transform_points
 from audit_pipeline.load import find_studies, load_source
-from audit_pipeline.records import Explanation, Image, Mask, Matrix, Prepared
-from audit_pipeline.resampling import sample_placed
+from audit_pipeline.records import Explanation, Image, Mask, Matrix
+from audit_pipeline.resampling import placed_map
 
 MOST_VOXELS = 32_000_000
 """Largest number of voxels at which a map and a mask are compared; of finer masks every n-th voxel along each axis."""
@@ -130,7 +129,7 @@ def reference_facts(reference: Reference, image: Image) -> Facts:
     }
 
 
-def localisation_facts(one: Explanation, reference: Reference, image: Image, prepared: Prepared) -> Facts:
+def localisation_facts(one: Explanation, reference: Reference, image: Image) -> Facts:
     """Return how a map agrees with the mask, all 0..1; see `explain.localisation.CaseScores`."""
     step = 1
     while np.prod([-(-size // step) for size in reference.mask.shape]) > MOST_VOXELS:
@@ -138,9 +137,7 @@ def localisation_facts(one: Explanation, reference: Reference, image: Image, pre
     axes = reference.mask.ndim
     mask = np.ascontiguousarray(reference.mask[(slice(None, None, step),) * axes])
     to_image = reference.to_image(image) @ index_map([float(step)] * axes, [0.0] * axes)
-    input_shape = prepared.values.shape[1:]
-    from_mask = inverse(prepared.to_source) @ to_image
-    values = sample_placed(one.values, cells_on_input(one), input_shape, from_mask, mask.shape)
+    values = placed_map(one).on(to_image, mask.shape)
     sides = _spacing(reference, image)
     case = Case(values=values, mask=mask, spacing_mm=None if sides is None else tuple(side * step for side in sides))
     return asdict(localise(case)) | {"tolerance_mm": TOLERANCE_MM, "every_nth_voxel": step}

@@ -17,16 +17,15 @@ from typing import Any
 import numpy as np
 
 from audit_pipeline.errors import StoreError
-from audit_pipeline.records import Explanation, Floats, Matrix, Panel, sealed
-from audit_pipeline.resampling import slice_maps
+from audit_pipeline.records import Explanation, Floats, Panel, sealed
+from audit_pipeline.resampling import PlacedMap, placed_map, slice_maps
 
 
 @dataclass(frozen=True, slots=True)
 class _Grid:
     method: str
     target: int
-    values: Floats
-    to_source: Matrix
+    placed: PlacedMap
 
 
 def figures_bytes(panels: Sequence[Panel], explanations: Sequence[Explanation]) -> bytes:
@@ -35,9 +34,7 @@ def figures_bytes(panels: Sequence[Panel], explanations: Sequence[Explanation]) 
     arrays |= {f"grid_{place}": one.values for place, one in enumerate(explanations)}
     description = {
         "panels": [_described(panel) for panel in panels],
-        "grids": [
-            {"method": one.method, "target": one.target, "to_source": one.to_source.tolist()} for one in explanations
-        ],
+        "grids": [{"method": one.method, "target": one.target, **_places(placed_map(one))} for one in explanations],
     }
     text = np.frombuffer(json.dumps(description, allow_nan=False).encode(), dtype=np.uint8)
     stream = io.BytesIO()
@@ -57,7 +54,7 @@ def read_figures(path: Path, *, most: int | None = None) -> tuple[Panel, ...]:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             description = json.loads(archive["description"].tobytes())
             grids = [
-                _Grid(one["method"], one["target"], archive[f"grid_{place}"], np.asarray(one["to_source"]))
+                _Grid(one["method"], one["target"], _placed(one, archive[f"grid_{place}"]))
                 for place, one in enumerate(description["grids"])
             ]
             return tuple(
@@ -66,6 +63,21 @@ def read_figures(path: Path, *, most: int | None = None) -> tuple[Panel, ...]:
             )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise StoreError(f"{path.parent.name}/{path.name} is missing or damaged") from error
+
+
+def _places(one: PlacedMap) -> dict[str, Any]:
+    return {
+        "to_source": one.to_source.tolist(), "to_input": one.to_input.tolist(), "input_shape": list(one.input_shape)
+    }  # fmt: skip
+
+
+def _placed(description: dict[str, Any], values: Floats) -> PlacedMap:
+    return PlacedMap(
+        values=values,
+        to_source=np.asarray(description["to_source"]),
+        to_input=np.asarray(description["to_input"]),
+        input_shape=tuple(description["input_shape"]),
+    )
 
 
 def _described(panel: Panel) -> dict[str, Any]:
@@ -87,11 +99,7 @@ def _described(panel: Panel) -> dict[str, Any]:
 
 def _restored(description: dict[str, Any], anatomy: Floats, grids: Sequence[_Grid]) -> Panel:
     methods, to_source = description.pop("methods"), np.asarray(description.pop("to_source"), dtype=np.float64)
-    shown = {
-        one.method: (one.values, one.to_source)
-        for one in grids
-        if one.target == description["target"] and one.method in methods
-    }
+    shown = {one.method: one.placed for one in grids if one.target == description["target"] and one.method in methods}
     pixel_mm, cell_mm, peaks = (description.pop(name) for name in ("pixel_mm", "cell_mm", "peaks"))
     return Panel(
         **description | {"letters": tuple(description["letters"])},

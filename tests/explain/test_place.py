@@ -12,6 +12,7 @@ from audit_pipeline.errors import ExplainError
 from audit_pipeline.explain import place as placing
 from audit_pipeline.explain.place import cell_map, mass_levels, on_source, peak_centre, place, statistics
 from audit_pipeline.explain.receptive import receptive_fields
+from audit_pipeline.explain.views import panels
 from audit_pipeline.geometry import transform_points
 from audit_pipeline.prepare import prepare
 
@@ -189,6 +190,21 @@ def test_inside_what_the_model_saw_every_place_has_a_cell_and_outside_none(make_
     written, _ = on_source(explanation, image.shape, image.affine)
     assert written.sum() == pytest.approx(np.prod(size))
     assert set(np.unique(written)) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("alignment", ["tiling", "receptive"])
+def test_the_page_and_the_file_show_the_same_map_up_to_the_border(make_image, alignment):
+    image = make_image(np.zeros((41, 40, 41)), affine=np.eye(4))
+    size = (21, 22, 23)
+    prepared = prepare(image, card_of(list(size), [1.0, 1.0, 1.0], "LPH"))
+    field = field_of(size, (4, 5, 6))
+    values = np.random.default_rng(3).uniform(1, 2, field.grid)
+    explanation = placed(values, prepared, image, cell_map(field.grid, size, alignment, field))
+    written, _ = on_source(explanation, image.shape, image.affine)
+    for panel in panels(image, [explanation]):
+        rows, columns = np.indices(panel.anatomy.shape)
+        source = np.einsum("ij,jrc->irc", panel.to_source, np.stack([rows, columns, np.ones_like(rows)]))
+        np.testing.assert_allclose(panel.maps["gradcam"], written[tuple(np.rint(source[:3]).astype(int))], atol=1e-6)
 
 
 def test_both_alignments_are_one_where_the_kernel_is_the_stride(make_image):
