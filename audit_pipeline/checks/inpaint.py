@@ -7,7 +7,6 @@ from itertools import product
 import numpy as np
 from scipy.ndimage import binary_dilation
 
-from audit_pipeline.checks.map_measures import resampled
 from audit_pipeline.records import Floats, Mask, Matrix
 
 SWEEPS = 12
@@ -52,7 +51,7 @@ def _pyramid(values: Matrix, known: Mask) -> Matrix:
     sums = np.pad(np.where(known, values, 0.0), odd)
     counts, totals = _halved(weights), _halved(sums)
     coarse = np.where(counts > 0, totals / np.maximum(counts, 1), 0.0)
-    finer = resampled(_pyramid(coarse, counts > 0), weights.shape)[tuple(slice(size) for size in values.shape)]
+    finer = _doubled(_pyramid(coarse, counts > 0))[tuple(slice(size) for size in values.shape)]
     return np.asarray(np.where(known, values, finer))
 
 
@@ -62,16 +61,41 @@ def _halved(values: Matrix) -> Matrix:
     return np.asarray(sum(values[corner] for corner in product(places, repeat=values.ndim)))
 
 
-def _relaxed(values: Matrix, hole: Mask) -> Matrix:
-    for _ in range(SWEEPS):
-        around = np.zeros_like(values)
-        for axis in range(values.ndim):
-            size = values.shape[axis]
-            for step in (-1, 1):
-                places = np.clip(np.arange(size) + step, 0, size - 1)
-                around += values.take(places, axis=axis)
-        values = np.where(hole, around / (2 * values.ndim), values)
+def _doubled(values: Matrix) -> Matrix:
+    """Return the values on twice as many points along every axis, by half-pixel linear interpolation."""
+    for axis in range(values.ndim):
+        lying = np.moveaxis(values, axis, 0)
+        before, after = np.concatenate([lying[:1], lying[:-1]]), np.concatenate([lying[1:], lying[-1:]])
+        finer = np.empty((2 * len(lying), *lying.shape[1:]))
+        finer[::2], finer[1::2] = 0.75 * lying + 0.25 * before, 0.75 * lying + 0.25 * after
+        values = np.moveaxis(finer, 0, axis)
     return values
+
+
+def _relaxed(values: Matrix, hole: Mask) -> Matrix:
+    """Return the values after `SWEEPS` rounds; work is done only in a box around the hole."""
+    box = tuple(slice(max(0, int(places.min()) - 1), int(places.max()) + 2) for places in np.nonzero(hole))
+    # the frame repeats the edge, which is read where the hole reaches the border of the input
+    framed = np.pad(values[box], 1, mode="edge")
+    middle = (slice(1, -1),) * values.ndim
+    inner, is_free = framed[middle], hole[box]
+    sides = [
+        (*middle[:axis], beside, *middle[axis + 1 :])
+        for axis in range(values.ndim)
+        for beside in (slice(None, -2), slice(2, None))
+    ]
+    for _ in range(SWEEPS):
+        around = np.zeros_like(inner)
+        for side in sides:
+            around += framed[side]
+        around /= 2 * values.ndim
+        np.copyto(inner, around, where=is_free)
+        for axis in range(values.ndim):
+            lying = np.moveaxis(framed, axis, 0)
+            lying[0], lying[-1] = lying[1], lying[-2]
+    result = values.copy()
+    result[box] = inner
+    return result
 
 
 def noise_level(values: Floats, region: Mask) -> float | None:
