@@ -14,14 +14,15 @@ from audit_pipeline.checks.panel import panel_table
 from audit_pipeline.cohort.gather import PANEL_SEPARATOR
 from audit_pipeline.config import AuditConfig
 from audit_pipeline.dossier import Dossier, explanation_facts, image_facts, map_files, prediction_facts
-from audit_pipeline.errors import AuditError, LayerError
+from audit_pipeline.errors import AuditError
 from audit_pipeline.evidence import Evidence, Reference, Traits
 from audit_pipeline.examination import examined, traits_of
 from audit_pipeline.explain.engine import Maps
 from audit_pipeline.explain.methods import is_on_layer
-from audit_pipeline.explain.parts import OverParts, WholeMaps, cells_over_parts, explain_input, over_parts
+from audit_pipeline.explain.over_parts import OverParts, cells_over_parts, over_parts
+from audit_pipeline.explain.parts import WholeMaps, explain_input, rank_input
 from audit_pipeline.explain.place import place
-from audit_pipeline.explain.ranking import LayerEvidence, rank_input
+from audit_pipeline.explain.ranking import LayerEvidence
 from audit_pipeline.explain.verification import judged
 from audit_pipeline.explain.views import panels
 from audit_pipeline.findings import Finding, Outcome
@@ -200,11 +201,9 @@ def layer_evidence(prepared: Prepared, auditor: Auditor, also: str = "") -> tupl
     LayerError, ExplainError
         The network has no stages to compare.
     """
-    config, network = auditor.config, auditor.classifier.network
-    if isinstance(network, OverParts):
-        raise LayerError("the network reads an image in parts, whose layers are not compared")
+    config = auditor.config
     return rank_input(
-        network,
+        auditor.classifier.network,
         prepared.values,
         target=lambda logits: choose_targets(config.explain.targets, logits[0].tolist(), auditor.card),
         also=(also,) if also else (),

@@ -12,7 +12,8 @@ from torch import nn
 
 from audit_pipeline.errors import ExplainError
 from audit_pipeline.explain.forward import eager, like_the_model
-from audit_pipeline.explain.parts import explain_whole, one_part
+from audit_pipeline.explain.over_parts import one_part
+from audit_pipeline.explain.parts import explain_whole
 from audit_pipeline.explain.randomisation import draw_parameters, layers_in_order
 from audit_pipeline.explain.ranking import stages
 from audit_pipeline.records import Floats

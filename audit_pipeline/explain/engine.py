@@ -24,8 +24,8 @@ from audit_pipeline.explain.forward import (
     replayed,
     without_autocast,
 )
-from audit_pipeline.explain.gridded import OnGrids, on_grids
-from audit_pipeline.explain.layers import choose_layer, evaluating, find_layer
+from audit_pipeline.explain.gridded import OnGrids, with_layers
+from audit_pipeline.explain.layers import choose_layer, evaluating
 from audit_pipeline.explain.method import CamFunction, Request
 from audit_pipeline.explain.methods import EXPLAINERS
 from audit_pipeline.explain.pooling import blocks_of, pooling_length_mm
@@ -130,7 +130,7 @@ def explain_batch(  # noqa: PLR0913 - the contract names them, each by keyword
     with torch.inference_mode(mode=False), without_autocast(), unchanged(model), evaluating(model):
         given = images.detach().clone() if images.is_inference() else images.detach()
         given = like_the_model(model, given)
-        shown, modules = _layers(model, layer, given, batch)
+        shown, modules = with_layers(model, _names(model, layer, given, batch), given, batch)
         nodes, logits = cut_forward(shown, modules, given)
         chosen = _targets(targets, logits)
         found = gradients_at(nodes, logits, chosen)
@@ -141,7 +141,7 @@ def explain_batch(  # noqa: PLR0913 - the contract names them, each by keyword
         others = [method for method in methods if EXPLAINERS[method].kind != "cam"]
         if others:
             request = _request(shown, module, given, nodes[name].detach(), maps, seed, batch)
-            own = {method: replace(request, model=model, settings=_settings(method, settings)) for method in others}
+            own = {method: replace(request, model=model, settings=settings_of(method, settings)) for method in others}
             maps.values.update({method: EXPLAINERS[method].function(own[method]).detach().float() for method in others})
         verification = _verified(shown, module, given, nodes[name].detach(), chunks, maps, batch) if prove else None
         return replace(maps, values={method: maps.values[method] for method in methods}, verification=verification)
@@ -155,7 +155,7 @@ def _verified(
     return verify(activations.float(), gradients, maps.logits, maps.targets, replay, activations.dtype)
 
 
-def _settings(method: str, given: Mapping[str, Mapping[str, Any]] | None) -> dict[str, Any]:
+def settings_of(method: str, given: Mapping[str, Mapping[str, Any]] | None) -> dict[str, Any]:
     """Return the settings of a method: what is given over its defaults."""
     defaults, own = EXPLAINERS[method].defaults, (given or {}).get(method, {})
     unknown = sorted(set(own) - set(defaults))
@@ -197,17 +197,6 @@ def _request(
 def explain_input(model: nn.Module, values: Floats, **settings: Any) -> Maps:
     """Explain one prepared input (C, *S); the same settings and errors as `explain_batch`."""
     return explain_batch(model, torch.from_numpy(np.array(values))[None], **settings)
-
-
-def _layers(
-    model: nn.Module, layer: str | Sequence[str] | None, images: Tensor, batch: int
-) -> tuple[nn.Module, dict[str, nn.Module]]:
-    """Return the model, with layers of tokens on their grids, and the modules whose outputs are (N, C, *grid)."""
-    names = _names(model, layer, images, batch)
-    shown = on_grids(model, names, images, batch)
-    tokens = {} if shown is None else shown.modules_by_name
-    modules = {name: tokens[name] if name in tokens else find_layer(model, name, images) for name in names}
-    return (model if shown is None else shown), modules
 
 
 def _names(model: nn.Module, layer: str | Sequence[str] | None, images: Tensor, batch: int) -> tuple[str, ...]:

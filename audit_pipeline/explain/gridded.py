@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import Tensor, nn
 
 from audit_pipeline.errors import LayerError
+from audit_pipeline.explain.layers import find_layer
 from audit_pipeline.explain.tail import tail_of
 from audit_pipeline.explain.token_layers import gradients_on_noise, inspected, is_transformer, placed, reads_patches
 from audit_pipeline.explain.tokens import Seen, TokenGrid, outputs_at
@@ -65,6 +66,22 @@ class OnGrids(nn.Module):
         if tail is None:
             return None
         return lambda given, index, batch: tail(tokens.from_grid(given.to(output.dtype), output[index]), index, batch)
+
+
+def with_layers(
+    model: nn.Module, names: Sequence[str], images: Tensor, batch: int
+) -> tuple[nn.Module, dict[str, nn.Module]]:
+    r"""Return the model, with layers of tokens on their grids, and the modules whose outputs are (N, C, \*grid).
+
+    Raises
+    ------
+    LayerError
+        A layer does not exist, or `on_grids` refuses it.
+    """
+    shown = on_grids(model, names, images, batch)
+    tokens = {} if shown is None else shown.modules_by_name
+    modules = {name: tokens[name] if name in tokens else find_layer(model, name, images) for name in names}
+    return (model if shown is None else shown), modules
 
 
 def on_grids(model: nn.Module, names: Sequence[str], images: Tensor, batch: int) -> OnGrids | None:

@@ -22,7 +22,7 @@ _SAYS = {
 """Kind of proof -> what it says when it is owed, and why it may not be."""
 
 
-def combined(found: Sequence[Verification | None], weights: Tensor, noun: str) -> Verification | None:
+def verified_over_parts(found: Sequence[Verification | None], weights: Tensor, noun: str) -> Verification | None:
     """Return the verification of one image from those of batches of its parts, in order; None where one is missing.
 
     Parameters

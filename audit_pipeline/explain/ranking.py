@@ -10,7 +10,7 @@ numbers are means, and the ranks are those of the means.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,9 +25,9 @@ from audit_pipeline.explain.cam import hirescam
 from audit_pipeline.explain.faithfulness import CurveSettings, deletion_insertion
 from audit_pipeline.explain.fingerprint import unchanged
 from audit_pipeline.explain.forward import cut_forward, eager, gradients_at, like_the_model, logits_of, replayed
+from audit_pipeline.explain.gridded import with_layers
 from audit_pipeline.explain.layers import candidates, evaluating
-from audit_pipeline.explain.token_layers import is_transformer
-from audit_pipeline.records import Floats
+from audit_pipeline.explain.token_layers import is_transformer, token_stages
 
 NOISE_SHARE = 0.02
 """Standard deviation of the noise, as a share of the range of the image."""
@@ -69,14 +69,15 @@ class LayerEvidence:
 def stages(model: nn.Module, images: Tensor) -> tuple[str, ...]:
     """Return one layer per grid of the network: the last with its channels and grid that follows a convolution.
 
+    Of a transformer the blocks whose places the logits depend on, see `token_layers.token_stages`.
+
     Raises
     ------
     LayerError
-        No layer with a convolution keeps a spatial output, or the model is a transformer, whose only convolution cuts
-        the image into patches.
+        No layer with a convolution keeps a spatial output, or no layer of tokens is read.
     """
     if is_transformer(model, images):
-        raise LayerError("the model is a transformer: its layers of tokens are chosen by what depends on them")
+        return token_stages(model, images, CURVES.batch)
     last: dict[tuple[int, ...], str] = {}
     has_convolution = False
     for one in candidates(model, images):
@@ -120,7 +121,8 @@ def rank_layers(
         copies = torch.cat([given, _noisy(given, seed)])
         with torch.no_grad():
             chosen = target if isinstance(target, int) else int(target(model(given).float())[0])
-        maps, nodes, logits = _maps(model, names, copies, chosen)
+        shown, modules = with_layers(model, names, given, CURVES.batch)
+        maps, nodes, logits = _maps(shown, modules, copies, chosen)
         found = [
             LayerEvidence(
                 layer=name,
@@ -129,7 +131,9 @@ def rank_layers(
                 grid=tuple(maps[name].shape[1:]),
                 channels=nodes[name].shape[1],
                 **_resolution(maps[name].shape[1:], given.shape[2:], spacing_mm),
-                unaccounted=_unaccounted(model, name, given, nodes[name][:1], maps[name][0], logits[0], chosen),
+                unaccounted=_unaccounted(
+                    shown, modules[name], given, nodes[name][:1], maps[name][0], logits[0], chosen
+                ),
                 **_faithfulness(model, given[0], maps[name][0], chosen),
                 stability=_stability(maps[name]),
             )
@@ -138,13 +142,8 @@ def rank_layers(
     return _ranked(found)
 
 
-def rank_input(model: nn.Module, values: Floats, **settings: Any) -> tuple[LayerEvidence, ...]:
-    r"""Return the evidence from one prepared input (C, \*S); the same settings and errors as `rank_layers`."""
-    return rank_layers(model, torch.from_numpy(np.array(values)), **settings)
-
-
 def combined(rankings: Sequence[Sequence[LayerEvidence]]) -> tuple[LayerEvidence, ...]:
-    """Return the evidence of several images as means, ranked anew; what an image does not tell is left out of its mean.
+    """Return the evidence on several images as means, ranked anew; what an image does not tell is left out of its mean.
 
     rankings : one per image of the same size, so of the same layers
     """
@@ -197,13 +196,13 @@ def _noisy(images: Tensor, seed: int) -> Tensor:
 
 
 def _maps(
-    model: nn.Module, names: Sequence[str], images: Tensor, target: int
+    model: nn.Module, modules: Mapping[str, nn.Module], images: Tensor, target: int
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
     """Return the HiResCAM of every image at each layer, (N, *grid), with activations and logits of the same pass."""
-    nodes, logits = cut_forward(model, {name: model.get_submodule(name) for name in names}, images)
+    nodes, logits = cut_forward(model, modules, images)
     ((_, gradients),) = gradients_at(nodes, logits, [target])
     held = {name: node.detach().float() for name, node in nodes.items()}
-    maps = {name: hirescam(held[name], gradients[name])[:, 0] for name in names}
+    maps = {name: hirescam(held[name], gradients[name])[:, 0] for name in modules}
     return maps, held, logits.detach().float()
 
 
@@ -218,11 +217,11 @@ def _resolution(grid: Sequence[int], size: Sequence[int], spacing_mm: Sequence[f
 
 
 def _unaccounted(
-    model: nn.Module, name: str, image: Tensor, activations: Tensor, values: Tensor, logits: Tensor, target: int
+    model: nn.Module, module: nn.Module, image: Tensor, activations: Tensor, values: Tensor, logits: Tensor, target: int
 ) -> float:
     """Return the completeness residual, relative to what the activations add to the logit."""
     index = torch.zeros(1, dtype=torch.long, device=image.device)
-    empty = replayed(model, model.get_submodule(name), image, torch.zeros_like(activations), index, 1)
+    empty = replayed(model, module, image, torch.zeros_like(activations), index, 1)
     added = float(logits[target] - empty[0, target])
     return abs(float(values.double().sum()) - added) / max(abs(added), 1e-12)
 

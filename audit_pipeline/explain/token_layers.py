@@ -125,6 +125,47 @@ def _require_even(seen: Sequence[Seen], grids: Sequence[Seen], images: Tensor) -
         )
 
 
+def token_stages(model: nn.Module, images: Tensor, batch: int) -> tuple[str, ...]:
+    r"""Return the layers of tokens to compare: blocks around an attention, and the one `choose_token_layer` takes.
+
+    Those are left out whose places are not verified or not read by the logits, as behind the last attention of a
+    network that reads its class token alone, and those where gradient x activation cancels. Of blocks inside each other
+    the outermost counts.
+
+    Parameters
+    ----------
+    images : (N, C, \*S); only shape, type and device are used
+
+    Raises
+    ------
+    LayerError
+        No layer of tokens is read, or none can be placed in the image.
+    """
+    chosen = choose_token_layer(model, images, batch)
+    layers = _token_layers(model, images)
+    around = [one for one in layers if _is_around_attention(model.get_submodule(one.name))]
+    outermost = [one for one in around if not any(one.name.startswith(f"{other.name}.") for other in around)]
+    gradients = gradients_on_noise(model, layers, images)
+    compared = [one for one in layers if one == chosen or one in outermost]
+    return tuple(one.name for one in compared if _is_usable(model, one, images, batch, *gradients[one.name]))
+
+
+def _is_usable(
+    model: nn.Module, one: Seen, images: Tensor, batch: int, activations: Tensor, gradient: Tensor | None
+) -> bool:
+    if gradient is None or not bool((gradient != 0).any()) or _cancels(activations, gradient):
+        return False
+    try:
+        return reads_patches(placed(model, one, images, batch), gradient)
+    except LayerError:
+        return False
+
+
+def _is_around_attention(module: nn.Module) -> bool:
+    inside = [part for part in module.modules() if part is not module]
+    return not _attention_kind(type(module)) and any(_attention_kind(type(part)) for part in inside)
+
+
 def named_token_layer(model: nn.Module, name: str, images: Tensor, batch: int, *, complete: bool) -> Seen:
     """Return a layer of tokens by its name.
 

@@ -11,8 +11,9 @@ from audit_pipeline.card import read_card
 from audit_pipeline.explain.asking import input_gradient, maps_of, stage_before, with_random_block
 from audit_pipeline.explain.fingerprint import fingerprint
 from audit_pipeline.explain.methods import EXPLAINERS
-from audit_pipeline.explain.part_proofs import combined
-from audit_pipeline.explain.parts import OverParts, explain_input, explain_whole, one_part, over_parts
+from audit_pipeline.explain.over_parts import OverParts, one_part, over_parts
+from audit_pipeline.explain.part_proofs import verified_over_parts
+from audit_pipeline.explain.parts import explain_input, explain_whole
 from audit_pipeline.explain.receptive import receptive_fields
 from audit_pipeline.explain.slicewise import Slices
 from audit_pipeline.explain.verification import Verification
@@ -192,7 +193,7 @@ def verification(*holds):
 def test_the_proof_of_the_whole_is_no_stronger_than_that_of_its_parts(holds, expected, words, monkeypatch):
     monkeypatch.setattr("audit_pipeline.explain.part_proofs._facts", lambda *_given: None)
     given = Verification(proofs=verification(*holds).proofs, facts=((None,), (None,)))
-    found = combined([given], torch.full((2, 1), 0.5), "slice")
+    found = verified_over_parts([given], torch.full((2, 1), 0.5), "slice")
     ((whole,),) = found.proofs[0]
     assert whole.holds is expected
     assert whole.sentence.startswith(words)
@@ -202,9 +203,9 @@ def test_the_proof_of_the_whole_is_no_stronger_than_that_of_its_parts(holds, exp
 def test_parts_that_do_not_count_owe_nothing(monkeypatch):
     monkeypatch.setattr("audit_pipeline.explain.part_proofs._facts", lambda *_given: None)
     given = Verification(proofs=verification(False, True).proofs, facts=((None,), (None,)))
-    found = combined([given], torch.tensor([[0.0], [1.0]]), "slice")
+    found = verified_over_parts([given], torch.tensor([[0.0], [1.0]]), "slice")
     assert found.proofs[0][0] == (proof(True),)
-    assert combined([given, None], torch.ones(2, 1), "slice") is None
+    assert verified_over_parts([given, None], torch.ones(2, 1), "slice") is None
 
 
 def test_checks_can_ask_the_model_over_slices_again(make_net, volume):

@@ -8,7 +8,13 @@ from torch import nn
 
 from audit_pipeline.errors import LayerError
 from audit_pipeline.explain.fingerprint import fingerprint
-from audit_pipeline.explain.ranking import CURVES, LayerEvidence, combined, rank_input, rank_layers, stages, why
+from audit_pipeline.explain.over_parts import OverParts
+from audit_pipeline.explain.parts import rank_input
+from audit_pipeline.explain.ranking import CURVES, LayerEvidence, combined, rank_layers, stages, why
+from audit_pipeline.explain.slicewise import Slices
+from tests.explain.test_attention import GRIDS, batch_of
+from tests.explain.test_gridded import small_vit
+from tests.part_networks import Bright
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
@@ -56,6 +62,32 @@ def test_the_ranking_is_the_same_twice_and_leaves_the_model_as_it_came(make_net,
     first, second = (rank_layers(net, image, 0, seed=4) for _ in range(2))
     assert first == second
     assert fingerprint(net) == before
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_layers_of_tokens_are_ranked_on_their_grids(dimensions):
+    net, image = small_vit(dimensions, 3), batch_of(dimensions)[0]
+    before = fingerprint(net)
+    ranked = rank_layers(net, image, 1)
+    assert {one.layer for one in ranked} == {"blocks.0", "blocks.1", "blocks.2.norm1"}
+    # behind it everything is normalised, so the logit does not change when all tokens are scaled (Euler, degree 0)
+    (scaled,) = [one for one in ranked if one.layer == "blocks.1"]
+    assert scaled.unaccounted == pytest.approx(1.0, abs=0.05)
+    assert {one.grid for one in ranked} == {GRIDS[dimensions]}
+    assert fingerprint(net) == before
+
+
+def test_slices_are_compared_on_those_that_speak_loudest():
+    volume = torch.zeros(1, 6, 16, 16)
+    volume[0, 2, 4:8, 4:8], volume[0, 4, 8:12, 8:12], volume[0, 5, 2:4, 2:4] = 3.0, 2.0, 1.0
+    network = Bright(2)
+    whole = OverParts(network, Slices(), "max").eval()
+    found = rank_input(
+        whole, volume.numpy(), target=lambda logits: [int(logits[0].argmax())], spacing_mm=(5.0, 2.0, 2.0)
+    )
+    slices = [rank_layers(network, volume[:, place], 1, spacing_mm=(2.0, 2.0)) for place in (2, 4, 5)]
+    assert found == combined(slices)
+    assert found[0].cell_mm == pytest.approx(4.0)
 
 
 def test_a_network_without_convolutions_has_no_stage():

@@ -9,7 +9,8 @@ from torch import nn
 
 from audit_pipeline import explain_batch
 from audit_pipeline.errors import ExplainError
-from audit_pipeline.explain.parts import OverParts, explain_whole
+from audit_pipeline.explain.over_parts import OverParts
+from audit_pipeline.explain.parts import explain_whole
 from audit_pipeline.explain.slicewise import Slices, aggregate, slice_weights, weighted_stack
 
 RULES = [("max", 1), ("mean", 1), ("topk", 3)]
