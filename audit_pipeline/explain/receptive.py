@@ -25,11 +25,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from audit_pipeline.errors import LayerError
-from audit_pipeline.explain.layers import evaluating, find_layer
+from audit_pipeline.explain.gridded import with_layers
+from audit_pipeline.explain.layers import evaluating
 from audit_pipeline.explain.probe import Probe, buffers_kept
 from audit_pipeline.geometry import Matrix, index_map
 
 Reach = Callable[[int], NDArray[np.bool_]]
+
+TOKENS_AT_ONCE = 8
+"""Inputs in one forward pass of the position probe of a layer of tokens."""
 
 PROBE_VOXELS = 2**21
 """Largest input of a structural probe; together with `PROBE_LENGTH` it bounds time and memory."""
@@ -57,7 +61,8 @@ class ReceptiveField:
     stride : distance between the centres of neighbouring cells
     offset : input index of the centre of cell 0; below zero where padding pulls it out of the image
     theoretical : number of pixels a cell can see; None where every cell sees the whole input
-    effective : width of the uniform window with the same second moment as the gradient energy of a central cell
+    effective : width of the uniform window with the same second moment as the gradient energy of a central cell; None
+        where noise moves no cell
     source : "structure", or "gradient" where the structure gave no bounded field and centres are those of the energy
     """
 
@@ -67,7 +72,7 @@ class ReceptiveField:
     stride: tuple[float, ...]
     offset: tuple[float, ...]
     theoretical: tuple[float | None, ...]
-    effective: tuple[float, ...]
+    effective: tuple[float | None, ...]
     source: tuple[Literal["structure", "gradient"], ...]
 
     def to_input(self) -> Matrix:
@@ -103,7 +108,7 @@ def receptive_fields(model: nn.Module, layer: str, images: Tensor, *, draws: int
     Parameters
     ----------
     model : torch.nn.Module
-    layer : module name; its output must be (N, C', \*grid)
+    layer : module name; its output must be (N, C', \*grid), or tokens whose places are verified
     images : (N, C, \*S) floating point; only shape, type and device are used
     draws : noise inputs for the gradients; each costs one pass with a graph from the input to the layer
     seed : of the noise
@@ -122,7 +127,8 @@ def receptive_fields(model: nn.Module, layer: str, images: Tensor, *, draws: int
     doi:10.23915/distill.00021.
     """
     with torch.inference_mode(mode=False), evaluating(model), buffers_kept(model):
-        probe = Probe(model, layer, find_layer(model, layer, images), images, seed)
+        shown, modules = with_layers(model, [layer], images, TOKENS_AT_ONCE)
+        probe = Probe(shown, layer, modules[layer], images, seed)
         found: list[_Field | None] = []
         for axis in range(len(probe.size)):
             found.append(_structure(probe, axis, found[-1] if found else None))
@@ -280,11 +286,14 @@ def _marginal(energy: Matrix, axis: int) -> Matrix:
     return np.asarray(energy.sum(axis=tuple(other for other in range(energy.ndim) if other != axis)))
 
 
-def _width(energy: Matrix, axis: int) -> float:
-    """Return the width of the uniform window with the same variance: a window of n pixels has (n^2 - 1) / 12."""
+def _width(energy: Matrix, axis: int) -> float | None:
+    """Return the width of the uniform window with the same variance: a window of n pixels has (n^2 - 1) / 12.
+
+    None where the cell does not answer noise, as behind a rectifier that noise does not pass.
+    """
     weights = _marginal(energy, axis)
     if not weights.sum() > 0:
-        return 0.0
+        return None
     pixels = np.arange(len(weights))
     mean = np.average(pixels, weights=weights)
     return float(np.sqrt(12 * np.average((pixels - mean) ** 2, weights=weights) + 1))

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from audit_pipeline.explain.forward import eager, like_the_model
+from audit_pipeline.explain.over_parts import OverParts, one_part
 from audit_pipeline.explain.receptive import receptive_fields
 from audit_pipeline.explaining.measures import Subject
 
@@ -14,8 +15,15 @@ Facts = dict[str, Any]
 
 
 def field_facts(subject: Subject, layer: str, spacing_mm: Sequence[float | None]) -> Facts:
-    """Return stride and receptive field of the cells of a layer, in pixels of the model input and in mm."""
+    """Return stride and receptive field of the cells of a layer, in pixels of the model input and in mm.
+
+    Of a network that reads an image in parts they are those within a part.
+    """
     network = eager(subject.network)
-    found = receptive_fields(network, layer, like_the_model(network, subject.image[None]), seed=subject.seed)
+    images = like_the_model(network, subject.image[None])
+    if isinstance(network, OverParts):
+        spacing_mm = network.cutting.spacing(spacing_mm)
+        network, images = one_part(network, images)
+    found = receptive_fields(network, layer, images, seed=subject.seed)
     in_mm = {f"{what}_mm": found.in_mm(spacing_mm, what) for what in ("stride", "offset", "theoretical", "effective")}
     return asdict(found) | in_mm

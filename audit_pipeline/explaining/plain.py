@@ -79,8 +79,8 @@ def _numbers(one: Facts) -> list[str]:
         _number(statistics["min"]),
         _number(statistics["max"]),
         one["unit"],
-        _listed(statistics["peak_index"]),
-        _position(one["place"]["peak_mm"]),
+        "-" if one["blank"] else _listed(statistics["peak_index"]),
+        "-" if one["blank"] else _position(one["place"]["peak_mm"]),
         _position(one["place"]["centre_mm"]),
     ]
 

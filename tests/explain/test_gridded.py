@@ -13,6 +13,7 @@ from torch import nn
 from audit_pipeline import explain_batch
 from audit_pipeline.errors import LayerError
 from audit_pipeline.explain.methods import EXPLAINERS
+from audit_pipeline.explain.receptive import receptive_fields
 from audit_pipeline.explain.token_layers import choose_token_layer, is_transformer
 from audit_pipeline.explain.tokens import TokenGrid
 from tests.explain import peers
@@ -385,3 +386,19 @@ def test_the_choice_is_remembered_for_each_size_of_the_input():
     choose_token_layer(net, batch_of(2, shape=(64, 64)), 8)
     assert len(calls) > count
     handle.remove()
+
+
+@both
+def test_the_cells_of_tokens_are_as_far_apart_as_the_patches(dimensions):
+    torch.manual_seed(0)
+    swin = SwinClassifier(1, 3, dimensions, feature_size=12, window_size=3, num_heads=(2, 2, 2, 2)).eval()
+    size = SIZES[dimensions]
+    for net in (small_vit(dimensions), swin):
+        images = batch_of(dimensions)[:1] if net is not swin else torch.zeros(1, 1, *(64,) * dimensions)
+        layer = choose_token_layer(net, images, 4).name
+        found = receptive_fields(net, layer, images, draws=1)
+        sides = size if net is not swin else (64,) * dimensions
+        assert found.grid == tuple(explain_batch(net, images, layer=layer).values["gradcam"].shape[2:])
+        assert found.stride == pytest.approx(
+            [side / cells for side, cells in zip(sides, found.grid, strict=True)], rel=0.2
+        )

@@ -235,3 +235,12 @@ def test_a_layer_without_spatial_output_is_refused():
     net = Trunk(nn.Conv2d(1, 2, 3), torch.zeros(1, 1, 8, 8)).eval()
     with pytest.raises(LayerError, match="no spatial output"):
         receptive_fields(net, "fc", torch.zeros(1, 1, 8, 8))
+
+
+def test_a_cell_that_noise_does_not_move_has_no_effective_width():
+    net = Trunk(nn.Sequential(nn.Conv2d(1, 1, 3), nn.ReLU()), torch.zeros(1, 1, 8, 8)).eval()
+    nn.init.constant_(net.trunk[0].bias, -100.0)
+    found = receptive_fields(net, "trunk", torch.zeros(1, 1, 8, 8))
+    assert found.effective == (None, None)
+    assert found.in_mm((2.0, 2.0)) == (None, None)
+    assert found.theoretical == (3, 3)
