@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from audit_pipeline.config import read_yaml, validated
 from audit_pipeline.evidence import IntendedUse
+from audit_pipeline.promises import GoldenCard, ReauditCard
 from audit_pipeline.records import Task
 from audit_pipeline.registry import unknown_name
 from audit_pipeline.strict import Settings
@@ -184,6 +185,8 @@ class ModelCard(Settings):
     intended_use: str = ""
     allowed: AllowedCard = AllowedCard()
     reference: WeightsCard | None = Field(None, description="Parquet of clean reference studies and its SHA-256")
+    golden: list[GoldenCard] = Field([], description="Inputs with the logits that the model must give")
+    reaudit: ReauditCard | None = Field(None, description="When the model must be audited again")
     development: dict[str, Any] = {}
 
     @model_validator(mode="after")
@@ -206,6 +209,16 @@ class ModelCard(Settings):
         for name in self.allowed.sides:
             if name not in self.classes:
                 raise ValueError(unknown_name("class in allowed.sides", name, self.classes))
+        return self
+
+    @model_validator(mode="after")
+    def _golden_cases_name_every_class(self) -> Self:
+        for number, one in enumerate(self.golden):
+            if set(one.logits) != set(self.classes):
+                raise ValueError(
+                    f"golden.{number}.logits needs one logit for each class ({', '.join(self.classes)}), found "
+                    f"{', '.join(one.logits)}"
+                )
         return self
 
     @model_validator(mode="after")
@@ -283,9 +296,12 @@ class ModelCard(Settings):
     def digest(self) -> str:
         """SHA-256 of the card's content, independent of key order, comments and where its files lie."""
         content = self.model_dump(mode="json")
-        for key in ("weights", "reference"):
-            if content[key]:
-                del content[key]["path"]
+        for part in (content["weights"], content["reference"], *content["golden"]):
+            if part:
+                del part["path"]
+        for key in ("golden", "reaudit"):
+            if not content[key]:
+                del content[key]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -300,4 +316,5 @@ def read_card(source: Path | Mapping[str, Any]) -> ModelCard:
         for key, part in (("weights", card.weights), ("reference", card.reference))
         if part is not None
     }
-    return card.model_copy(update=placed)
+    golden = [one.model_copy(update={"path": source.parent / one.path}) for one in card.golden]
+    return card.model_copy(update={**placed, "golden": golden})

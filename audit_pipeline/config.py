@@ -20,6 +20,8 @@ from audit_pipeline.strict import Settings
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Level = Literal["screen", "standard", "deep"]
+CLINICAL = "clinical"
+"""The profile of a report that shows who the patient is."""
 
 
 class AuditSection(Settings):
@@ -95,14 +97,23 @@ class ChecksSection(BaseModel):
 class Claim(Settings):
     """What is claimed about one class before the data are seen.
 
-    margin : how far below a claimed sensitivity or specificity the truth may lie before the operating point has failed
+    margin : how far below a claimed value the truth may lie before the claim has failed
     """
 
     sensitivity: float | None = Field(None, gt=0, le=1, description="At the threshold of the model card")
     specificity: float | None = Field(None, gt=0, le=1, description="At the threshold of the model card")
+    auroc: float | None = Field(None, gt=0.5, le=1, description="Area under the ROC curve")
     margin: float = Field(0.05, ge=0, lt=1, description="How far below the claim the truth may lie")
     half_width: float | None = Field(None, gt=0, lt=0.5, description="Widest half of a 95 % interval that will do")
     prevalence: float | None = Field(None, gt=0, lt=1, description="Share of positives where the model will be used")
+
+
+class Gates(Settings):
+    """What the whole run has to hold, counted over its studies."""
+
+    refused: float | None = Field(None, ge=0, lt=1, description="Largest share of the studies refused or failed")
+    critical: float | None = Field(None, ge=0, lt=1, description="Largest share of the predictions judged critical")
+    rejected_maps: float | None = Field(None, ge=0, lt=1, description="Largest share of the maps judged critical")
 
 
 class CohortSection(Settings):
@@ -112,6 +123,7 @@ class CohortSection(Settings):
         [], description="Columns whose groups are compared as planned; the others are exploratory"
     )
     claims: dict[str, Claim] = Field({}, description="Class -> claimed performance")
+    gates: Gates = Gates()
     development_sites: list[str] = Field([], description="Sites, as in the labels file, that helped to make the model")
     baseline: Path | None = Field(None, description="Finished run that this one is compared with, for drift")
     disable: list[str] = Field([], description="Names or codes of cohort checks that do not run")
@@ -123,7 +135,11 @@ class ReportSection(Settings):
 
     pdf: str = Field("all", pattern=r"^(all|flagged|none|sample:\d+)$", description="all | flagged | sample:k | none")
     html: Literal["all", "flagged", "none"] = Field("all", description="Pages for a browser: all | flagged | none")
-    profile: Literal["deidentified"] = Field("deidentified", description="Identity is never printed")
+    profile: Literal["deidentified", "clinical"] = Field(
+        "deidentified",
+        description="deidentified: pseudonyms, ages in bands, no dates, detected text blanked; clinical: study reports "
+        "show patient and examination from linkage.csv, text stays, and every page says so",
+    )
     colour_map: Literal["inferno", "viridis", "magma", "jet"] = Field("inferno", description="Colours of the maps")
     opacity: float = Field(0.55, gt=0, le=1, description="Opacity of the strongest evidence")
     scale: Literal["map", "study", "class"] = Field(

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
+from audit_pipeline.disclosure import disclosed
 from audit_pipeline.explain.place import on_source
+from audit_pipeline.explain.views import slice_mass
 from audit_pipeline.findings import Outcome
 from audit_pipeline.geometry import axis_codes
 from audit_pipeline.load.encode_nifti import nifti_bytes
 from audit_pipeline.records import Explanation, Image, Prediction, Prepared
 from audit_pipeline.store.files import sha256
 from audit_pipeline.study_record import ExplanationFacts, ImageFacts, PredictionFacts, StudyRecord
+
+SHARE_DECIMALS = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +39,7 @@ def image_facts(image: Image, prepared: Prepared | None) -> ImageFacts:
         unit=image.unit,
         format=image.format,
         source_digests=image.sources,
-        metadata=dict(image.metadata),
+        metadata=disclosed(image.metadata),
         stack=image.stack,
         invalid_share=0.0 if image.invalid is None else float(image.invalid.mean()),
     )
@@ -81,9 +87,12 @@ def map_files(explanations: Sequence[Explanation], image: Image) -> dict[tuple[s
 
 
 def explanation_facts(
-    explanation: Explanation, name: str, content: bytes, checks: Mapping[str, Outcome]
+    explanation: Explanation, name: str, content: bytes, checks: Mapping[str, Outcome], shape: Sequence[int] = ()
 ) -> ExplanationFacts:
-    """Return one map without its values; `checks` are the outcomes of the map checks on it."""
+    """Return one map without its values.
+
+    checks : outcomes of the map checks on it; shape : of the source image, for the share of evidence in every slice
+    """
     return ExplanationFacts(
         method=explanation.method,
         target=explanation.target,
@@ -100,7 +109,33 @@ def explanation_facts(
         signal_floor=explanation.signal_floor,
         proofs=explanation.proofs,
         checks=dict(checks),
+        slice_shares=_slice_shares(explanation, shape),
     )
+
+
+def kept_explanations(
+    explanations: Sequence[Explanation],
+    files: Mapping[tuple[str, int], tuple[str, bytes]],
+    judged: Mapping[tuple[str, int], Mapping[str, Outcome]],
+    shape: Sequence[int],
+) -> tuple[ExplanationFacts, ...]:
+    """Return every map without its values.
+
+    files : see `map_files`; judged : method and target -> outcomes of the map checks; shape : of the source image
+    """
+    keys = [(one.method, one.target) for one in explanations]
+    return tuple(
+        explanation_facts(one, *files[key], judged[key], shape) for key, one in zip(keys, explanations, strict=True)
+    )
+
+
+def _slice_shares(explanation: Explanation, shape: Sequence[int]) -> tuple[float, ...]:
+    """Return the share of the positive evidence in every slice of a volume; nothing for 2D and for no evidence."""
+    if len(shape) != 3:
+        return ()
+    mass = slice_mass(tuple(shape), explanation).astype(np.float64)
+    total = float(mass.sum())
+    return tuple(round(float(one) / total, SHARE_DECIMALS) for one in mass) if total > 0 else ()
 
 
 def _slug(name: str) -> str:

@@ -47,6 +47,10 @@ class LayerError(ExplainError):
     """The target layer does not exist or has no usable spatial output."""
 
 
+class MaskError(ExplainError):
+    """A reference mask cannot be read, or does not belong to the image."""
+
+
 class ReportError(AuditError):
     """The report cannot be rendered truthfully."""
 

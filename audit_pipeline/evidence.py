@@ -92,6 +92,43 @@ class Answer:
     maps: Floats | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GoldenCase:
+    """What the model says to one golden case of its card, beside what it must say; see `card.GoldenCard`.
+
+    expected, found : (K,) logits in class order; `found` is None where the case could not be run, and `reason` says why
+    tolerance : largest difference of a logit that counts as none
+    is_input_equal : whether the model input has the digest that the card names; None where it names none
+    """
+
+    name: str
+    expected: tuple[float, ...]
+    tolerance: float
+    found: tuple[float, ...] | None = None
+    is_input_equal: bool | None = None
+    reason: str = ""
+
+    @property
+    def difference(self) -> float | None:
+        """Largest absolute difference of a logit; None where the case could not be run."""
+        if self.found is None:
+            return None
+        return max(abs(one - other) for one, other in zip(self.expected, self.found, strict=True))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sibling:
+    """Another image of the same study that the model takes as well.
+
+    difference : what tells it from the audited image, in words
+    probabilities : (K,) in class order; None where the model could not be asked, and `reason` says why
+    """
+
+    difference: str
+    probabilities: tuple[float, ...] | None = None
+    reason: str = ""
+
+
 class Unanswered(Exception):  # noqa: N818 - no error: the study cannot be asked this, and the sentence says why
     """A detector lacks something it needs; it ends as ``not_evaluable`` with this sentence."""
 
@@ -137,7 +174,10 @@ class Evidence:
     answers : name of a variant -> what the model said to it, see `answer`
     head_is_pooled : the gradient is constant over space, as behind global average pooling, so that Grad-CAM and
         HiResCAM must agree
-    reference_mask : (*S) bool, where a reader marked the finding, on the prepared grid
+    reference_mask : (*S) bool, where a reader marked the finding, on the prepared grid; None where there is no mask, or
+        it cannot be used, and then `mask_reason` says why
+    golden : the golden cases of the model card, run before the first study
+    siblings : other images of the study that the model takes as well; None where nobody looked for any
     label : the reference label of the study, "" when unknown
     seed : of everything a check draws
     """
@@ -156,6 +196,9 @@ class Evidence:
     reference: Reference | None = None
     head_is_pooled: bool = False
     reference_mask: Mask | None = None
+    mask_reason: str = ""
+    golden: tuple[GoldenCase, ...] = ()
+    siblings: tuple[Sibling, ...] | None = None
     label: str = ""
     seed: int = 0
 

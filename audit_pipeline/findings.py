@@ -48,6 +48,50 @@ class FailureMode:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Curve:
+    """How the logit of a class runs while the model input is taken away, or given back, in the order of a map.
+
+    Attributes
+    ----------
+    kind : "deletion" (the strongest places go first), "insertion" (they come first) or "weakest" (the least go first)
+    method, target : of the map that orders the places
+    shares : share of the input that is gone (deletion, weakest) or kept (insertion), 0..1, rising
+    logits : one per share
+    null_low, null_middle, null_high : the same of shifted copies of the map, at the quantiles `null_range` and the
+        median; empty where none were asked
+    null_shifts : how many shifted copies
+    """
+
+    kind: str
+    method: str
+    target: int
+    shares: tuple[float, ...]
+    logits: tuple[float, ...]
+    null_low: tuple[float, ...] = ()
+    null_middle: tuple[float, ...] = ()
+    null_high: tuple[float, ...] = ()
+    null_range: tuple[float, float] = (0.0, 1.0)
+    null_shifts: int = 0
+
+
+STANDING_QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+"""Of the clean reference studies, in a `Standing`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """Where the value of a finding lies among those of clean reference studies.
+
+    quantiles : of the reference at `STANDING_QUANTILES`; studies : how many there are
+    p_value : share of studies at least as extreme, the study itself counted, ``(1 + #) / (studies + 1)``
+    """
+
+    quantiles: tuple[float, ...]
+    studies: int
+    p_value: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
     """The result of one check on one study.
 
@@ -58,6 +102,7 @@ class Finding:
     direction : on which side of `limit` the fault lies, ``above`` or ``below``; "" where there is no such side
     p_value : conformal, against the clean reference studies; None where `calibrated` is False
     version : of the detector; inputs : SHA-256 of everything the detector read, and of its settings
+    curves : what the detector saw while places were removed; standing : among the reference studies, None without them
     """
 
     code: str
@@ -77,6 +122,8 @@ class Finding:
     calibrated: bool = False
     version: int = 1
     inputs: str = ""
+    curves: tuple[Curve, ...] = ()
+    standing: Standing | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -25,14 +25,18 @@ def explainers() -> list[Entry]:
 
 
 def checks() -> list[Entry]:
-    """Return every check of a study and of the cohort with its limits, and the findings that the loader makes."""
-    from audit_pipeline.checks import catalogue
+    """Return every check of a study, of the cohort and of the record, and the findings that the loader makes.
+
+    ``not_built`` names what the catalogue asks of a mode beyond its check, with the reason why it is not there.
+    """
+    from audit_pipeline.checks import UNBUILT, catalogue
     from audit_pipeline.cohort.catalogue import cohort_catalogue
+    from audit_pipeline.execute.record_checks import record_modes
     from audit_pipeline.load import NOTES
 
     found = [(check.mode, dict(check.defaults)) for check in catalogue().values()]
     found += [(check.mode, dict(check.defaults)) for check in cohort_catalogue().values()]
-    found += [(mode, {}) for mode in NOTES]
+    found += [(mode, {}) for mode in (*NOTES, *record_modes())]
     return [
         {
             "code": mode.code,
@@ -48,6 +52,7 @@ def checks() -> list[Entry]:
             "reference": mode.reference,
             "advice": mode.advice,
             "error_rates": _rates(mode.code),
+            "not_built": [{"part": one.part, "reason": one.reason} for one in UNBUILT if one.code == mode.code],
         }
         for mode, keywords in sorted(found, key=lambda pair: pair[0].code)
     ]
@@ -118,6 +123,7 @@ def _block(entry: Entry) -> list[str]:
         facts["level"] = entry["level"]
         facts["changed inputs"] = ", ".join(entry["variants"])
         facts["error rates"] = rates["sentence"] if rates else "not measured"
+        facts["not built"] = "; ".join(f"{one['part']} ({one['reason']})" for one in entry["not_built"])
     return lines + [f"    {name}: {fact}" for name, fact in facts.items() if fact]
 
 

@@ -7,15 +7,19 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+from audit_pipeline.beside import Company, with_company
+from audit_pipeline.blanking import blank_input, blanked
 from audit_pipeline.card import ModelCard
-from audit_pipeline.checks import ask, judge_each_map, run_checks, verdict
-from audit_pipeline.checks.panel import panel_table
+from audit_pipeline.checks import ask, judge_each_map, run_checks, thumbnail_of, verdict
+from audit_pipeline.checks.answers import answer_facts
 from audit_pipeline.cohort.gather import PANEL_SEPARATOR
-from audit_pipeline.config import AuditConfig
-from audit_pipeline.dossier import Dossier, explanation_facts, image_facts, map_files, prediction_facts
+from audit_pipeline.config import CLINICAL, AuditConfig
+from audit_pipeline.disclosure import disclosed
+from audit_pipeline.dossier import Dossier, image_facts, kept_explanations, map_files, prediction_facts
 from audit_pipeline.errors import AuditError
-from audit_pipeline.evidence import Evidence, Reference, Traits
+from audit_pipeline.evidence import Evidence, GoldenCase, Reference, Traits
 from audit_pipeline.examination import examined, traits_of
 from audit_pipeline.explain.engine import Maps
 from audit_pipeline.explain.methods import is_on_layer
@@ -25,7 +29,7 @@ from audit_pipeline.explain.place import place
 from audit_pipeline.explain.ranking import LayerEvidence
 from audit_pipeline.explain.verification import judged
 from audit_pipeline.explain.views import panels
-from audit_pipeline.findings import Finding, Outcome
+from audit_pipeline.findings import Finding
 from audit_pipeline.geometry import transform_points
 from audit_pipeline.load import Delivery, StudySource, deliver
 from audit_pipeline.load.chosen import settings_from
@@ -33,13 +37,12 @@ from audit_pipeline.models.classifier import Classifier
 from audit_pipeline.predict import choose_targets, part_scores, predict
 from audit_pipeline.prepare import prepare
 from audit_pipeline.records import Disposition, Explanation, Image, Matrix, Panel, Prediction, Prepared, Status
-from audit_pipeline.report import ReportContext, overlay_pictures, render_study, render_study_html
+from audit_pipeline.rendering import render
+from audit_pipeline.report import ReportContext
 from audit_pipeline.store.figures import figures_bytes
-from audit_pipeline.store.record_file import timeless_bytes
 from audit_pipeline.store.traits import traits_bytes
-from audit_pipeline.study_record import Failure, ModelFacts, StudyRecord
+from audit_pipeline.study_record import AnswerFacts, Failure, ModelFacts, StudyRecord
 
-RAISED = frozenset({Outcome.FLAG, Outcome.CRITICAL, Outcome.ERROR})
 """Outcomes that ask for a reader."""
 
 WINDOW_UNIT = "Values are what a place adds to the logit of a window that holds it, averaged over those windows."
@@ -57,12 +60,14 @@ class Auditor:
     reference: Reference | None
     context: ReportContext
     sampled: frozenset[str] = frozenset()
+    golden: tuple[GoldenCase, ...] = ()
 
 
 @dataclass(slots=True)
 class Progress:
     """How far one study has come: the stage it is in, what is known so far, seconds per finished stage."""
 
+    company: Company
     stage: str = "load"
     image: Image | None = None
     prepared: Prepared | None = None
@@ -79,13 +84,14 @@ class Progress:
 
 
 def audit_study(
-    source: StudySource, key: str, label: str | None, auditor: Auditor, facts: Mapping[str, str] | None = None
-) -> Dossier:
+    source: StudySource, key: str, label: str | None, auditor: Auditor, facts: Mapping[str, str] | None = None,
+    mask: Path | None = None,
+) -> Dossier:  # fmt: skip
     """Take one study through the six stages; whatever goes wrong becomes part of its record.
 
     A study is refused when it cannot be loaded or does not fit the model, and failed when something breaks later.
     """
-    progress = Progress()
+    progress = Progress(company=Company(source=source, mask=mask, golden=auditor.golden))
     started = replace(_started(source, key, label, auditor), facts=facts or {})
     try:
         with progress.of("load"):
@@ -133,6 +139,7 @@ def _audit(delivery: Delivery, started: StudyRecord, progress: Progress, auditor
             label=started.label or "",
             seed=config.run.seed,
         )
+        evidence = with_company(evidence, progress.company, delivery.files, auditor.classifier, config)
         evidence = ask(evidence, config.checks, level=config.audit.level)
         found = run_checks(evidence, config.checks, level=config.audit.level)
         judged = judge_each_map(evidence, config.checks, found, level=config.audit.level)
@@ -142,29 +149,36 @@ def _audit(delivery: Delivery, started: StudyRecord, progress: Progress, auditor
         status=Status.AUDITED,
         image=image_facts(image, prepared),
         prediction=prediction_facts(prediction),
-        explanations=tuple(
-            explanation_facts(one, *files[one.method, one.target], judged[one.method, one.target])
-            for one in explanations
-        ),
+        explanations=kept_explanations(explanations, files, judged, image.shape),
+        answers=answer_facts(evidence),
         findings=findings,
         verdict=verdict(findings),
     )
     with progress.of("report"):
+        shown = without_text(shown, image, prepared, config)
         written = dict(files.values()) | {"figures.npz": figures_bytes(shown, explanations)}
-        written["traits.npz"] = traits_bytes(_with_panel(traits_of(evidence, found), evidence))
+        written["traits.npz"] = traits_bytes(_kept_traits(traits_of(evidence, found), evidence, record.answers))
         written |= render(record, shown, auditor.context, auditor.sampled)
     return Dossier(record=replace(record, timings_s=dict(progress.timings_s)), files=written)
 
 
-def _with_panel(traits: Traits, evidence: Evidence) -> Traits:
-    """Return the traits with what the model said to the falsification panel, for the cohort."""
+def without_text(shown: Sequence[Panel], image: Image, prepared: Prepared, config: AuditConfig) -> tuple[Panel, ...]:
+    """Return the slices with text blanked in the middle grey of their window; as they are in the clinical profile."""
+    low, high = prepared.display_window
+    return tuple(shown) if config.report.profile == CLINICAL else blanked(shown, image, (low + high) / 2)
+
+
+def _kept_traits(traits: Traits, evidence: Evidence, answers: Sequence[AnswerFacts]) -> Traits:
+    """Return the traits with text blanked and the age as a band, and what the falsification panel was told."""
     said = {
         f"{row.name}{PANEL_SEPARATOR}{name}": value
-        for row in panel_table(evidence)
-        if row.name != "image"
-        for name, value in zip(evidence.prediction.classes, row.probabilities, strict=False)
+        for row in answers
+        if row.group == "falsification"
+        for name, value in row.probabilities.items()
     }
-    return replace(traits, values={**traits.values, **said})
+    thumbnail = thumbnail_of(blank_input(evidence.prepared, evidence.image))
+    header = disclosed(evidence.image.metadata)
+    return replace(traits, values={**traits.values, **said}, thumbnail=thumbnail, header=header)
 
 
 def layer_of(auditor: Auditor) -> str | list[str] | None:
@@ -284,28 +298,6 @@ def explanations_of(
 def _in_code_order(delivery: Delivery, image: Image, found: Sequence[Finding]) -> tuple[Finding, ...]:
     assert delivery.study is not None
     return tuple(sorted((*found, *image.findings, *delivery.study.findings), key=lambda finding: finding.code))
-
-
-def render(
-    record: StudyRecord, shown: Sequence[Panel], context: ReportContext, sampled: frozenset[str]
-) -> Mapping[str, bytes]:
-    """Return the reports of a study that ``report.pdf`` and ``report.html`` ask for; overlays go with the PDF.
-
-    Parameters
-    ----------
-    sampled : the keys that ``sample:k`` chose
-    """
-    wanted = context.settings.pdf
-    raised = record.verdict is None or any(one.outcome in RAISED for one in record.findings)
-    is_sampled = wanted.startswith("sample:") and record.study in sampled
-    files: dict[str, bytes] = {}
-    if wanted == "all" or (wanted == "flagged" and raised) or is_sampled:
-        attached = {"record.json": timeless_bytes(record)}
-        files["report.pdf"] = render_study(record, shown, context, attached)
-        files.update(overlay_pictures(record, shown, context))
-    if context.settings.html == "all" or (context.settings.html == "flagged" and raised):
-        files["report.html"] = render_study_html(record, shown, context)
-    return files
 
 
 def _started(source: StudySource, key: str, label: str | None, auditor: Auditor) -> StudyRecord:

@@ -295,6 +295,7 @@ class Panel:
     letters : anatomical letters at the (left, right, top, bottom) edge; empty when the orientation is unknown
     peaks : method -> (row, column) of the map's mass-weighted peak, for the maps whose peak lies in this slice
     to_source : (n + 1, 3), display (row, column, 1) -> source index (n axes, 1)
+    blanked : (top, bottom, left, right) in pixels, ends exclusive, of every block where text was blanked
     """
 
     role: str
@@ -310,3 +311,4 @@ class Panel:
     letters: tuple[str, str, str, str]
     peaks: Mapping[str, tuple[float, float]]
     to_source: Matrix
+    blanked: tuple[tuple[int, int, int, int], ...] = ()

@@ -59,6 +59,29 @@ class PredictionFacts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AnswerFacts:
+    """What the model said to one changed input that a check asked about.
+
+    Attributes
+    ----------
+    group : "harmless" (changes that leave the label as it is), "corruption" (mild loss of quality), "falsification"
+        (what it should need, or should not need, is taken away) or "repeat" (the same input again)
+    name : of the kind of change: rows of one name differ in their amount; sentence : what was changed
+    probabilities : class -> 0..1, empty where the model was not asked, and then `reason` says why
+    amount, unit : how much was changed, None and "" where that is no number; unchanged : the amount of no change
+    """
+
+    group: str
+    name: str
+    sentence: str
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+    amount: float | None = None
+    unit: str = ""
+    unchanged: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ExplanationFacts:
     """One map without its values; `map` is the path of the NIfTI file relative to the study folder.
 
@@ -66,6 +89,8 @@ class ExplanationFacts:
     signal_floor : below this absolute value the map is numerically zero
     proofs : what the map owes and whether it holds
     checks : code -> outcome of the findings that judge this map
+    slice_shares : share of the positive evidence in every source slice along axis 0, in order, rounded to 5 decimals;
+        empty for 2D images and for maps without positive evidence
     """
 
     method: str
@@ -83,6 +108,7 @@ class ExplanationFacts:
     signal_floor: float = 0.0
     proofs: tuple[Proof, ...] = ()
     checks: Mapping[str, Outcome] = field(default_factory=dict)
+    slice_shares: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,6 +177,7 @@ class StudyRecord:
 
     facts : column of the labels file -> value, made harmless: ``patient`` is a keyed hash, ``site`` a pseudonym, dates
     are quarters, ages bands; the other columns are subgroups
+    answers : what the model said to every changed input, group after group; a reason where it was not asked
     """
 
     study: str
@@ -160,6 +187,7 @@ class StudyRecord:
     image: ImageFacts | None = None
     prediction: PredictionFacts | None = None
     explanations: tuple[ExplanationFacts, ...] = ()
+    answers: tuple[AnswerFacts, ...] = ()
     findings: tuple[Finding, ...] = ()
     verdict: Verdict | None = None
     error: Failure | None = None

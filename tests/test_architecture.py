@@ -14,13 +14,14 @@ TREES = {path: ast.parse(path.read_text()) for path in MODULES}
 
 FOUNDATION = {
     "errors": 0, "strict": 0, "proofs": 0, "findings": 0,
-    "declared": 0, "registry": 1, "records": 1, "geometry": 1, "selection": 1,
-    "agreement": 2, "study_record": 2,
-    "conclusion": 2, "evidence": 2, "resampling": 2, "scales": 2, "config": 2, "card": 3,
+    "declared": 0, "disclosure": 0, "multiplicity": 0, "registry": 1, "records": 1, "geometry": 1, "selection": 1,
+    "agreement": 2, "study_record": 2, "reviews": 3,
+    "conclusion": 2, "promises": 2, "evidence": 2, "resampling": 2, "scales": 2, "config": 2, "card": 3,
 }  # fmt: skip
 STAGES = {"load", "prepare", "models", "predict", "explain", "checks", "cohort", "report", "store"}
 ABOVE = {
-    "dossier": 5, "examination": 5, "pipeline": 6, "execute": 7, "demo": 8, "inspection": 8, "listing": 8,
+    "beside": 5, "blanking": 5, "dossier": 5, "examination": 5, "rendering": 5, "pipeline": 6, "execute": 7, "demo": 8,
+    "inspection": 8, "listing": 8,
     "explaining": 9, "bench": 9, "cli": 10, "__main__": 11,
 }  # fmt: skip
 STAGE_LEVEL = 4

@@ -52,7 +52,7 @@ run:     {device: auto, precision: fp32, batch_bytes: auto, workers: auto, seed:
         ({"report": {"opacity": 2}}, "report.opacity: input should be less than or equal to 1; found 2"),
         ({"report": {"scale": "cohort"}}, "report.scale: input should be 'map', 'study' or 'class'; found 'cohort'"),
         ({"report": {"sign": "both"}}, "report.sign: input should be 'positive' or 'signed'; found 'both'"),
-        ({"report": {"profile": "clinical"}}, "report.profile: input should be 'deidentified'; found 'clinical'"),
+        ({"report": {"profile": "full"}}, "report.profile: input should be 'deidentified' or 'clinical'; found 'full'"),
         ({"input": {"select": {"min_slices": -1}}}, "input.select.min_slices: input should be greater"),
         ({"input": {"select": {"modalities": []}}}, "unknown key 'modalities'; did you mean 'modality'"),
         ({"input": {"select": {"orientation": "diagonal"}}}, "input.select.orientation.0: input should be 'axial'"),

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 from audit_pipeline import cli
 from audit_pipeline.demo.phantom import Phantom, phantom
 from audit_pipeline.demo.radiograph import Radiograph, radiograph
-from audit_pipeline.errors import ExplainError
+from audit_pipeline.errors import MaskError
 from audit_pipeline.explaining import explanation_text
 from audit_pipeline.explaining.measures import region_facts
-from audit_pipeline.explaining.reference import read_reference
+from audit_pipeline.load import read_reference_mask
 from audit_pipeline.load.encode_dicom import Identity, ct_files, dx_file
 from audit_pipeline.load.encode_nifti import nifti_bytes
 
@@ -317,7 +317,7 @@ def test_a_mask_beside_the_image_is_refused(volume, monkeypatch, capsys):
     place.write_bytes(nifti_bytes(volume.made.nodule_mask.astype(np.float32), away, (None,) * 3))
     code, said = refused(monkeypatch, capsys, volume.image, "--card", WEIGHTS / "ct_3d.yaml", "--mask", place)
     assert code == 2
-    assert "ExplainError: the mask does not overlap the image" in said
+    assert "MaskError: the mask does not overlap the image" in said
 
 
 def test_a_mask_of_another_shape_without_a_position_is_refused(picture, monkeypatch, capsys):
@@ -331,8 +331,8 @@ def test_a_mask_of_another_shape_without_a_position_is_refused(picture, monkeypa
 def test_an_empty_mask_is_refused(tmp_path):
     place = tmp_path / "empty.nii.gz"
     place.write_bytes(nifti_bytes(np.zeros((4, 5, 6), np.float32), np.eye(4), (1, 1, 1)))
-    with pytest.raises(ExplainError, match="nothing in the mask is marked"):
-        read_reference(place)
+    with pytest.raises(MaskError, match="nothing in the mask is marked"):
+        read_reference_mask(place)
 
 
 def test_a_mask_of_a_slice_beside_the_plane_is_refused(tmp_path, make_image):
@@ -342,9 +342,9 @@ def test_a_mask_of_a_slice_beside_the_plane_is_refused(tmp_path, make_image):
     image = make_image(np.zeros((6, 7)), affine)
     for name, given in (("in", affine), ("beside", beside)):
         (tmp_path / f"{name}.nii.gz").write_bytes(nifti_bytes(np.ones((6, 7), np.float32), given, (1, 1)))
-    assert read_reference(tmp_path / "in.nii.gz").share_inside(image) == 1
-    with pytest.raises(ExplainError, match=r"5\.0 mm beside the plane"):
-        read_reference(tmp_path / "beside.nii.gz").require_overlap(image)
+    assert read_reference_mask(tmp_path / "in.nii.gz").share_inside(image) == 1
+    with pytest.raises(MaskError, match=r"5\.0 mm beside the plane"):
+        read_reference_mask(tmp_path / "beside.nii.gz").require_overlap(image)
 
 
 def test_a_blank_map_has_no_region(make_image):

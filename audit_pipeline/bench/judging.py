@@ -15,7 +15,7 @@ from audit_pipeline.bench.cohort_case import clean_cohort
 from audit_pipeline.bench.plants import Plant
 from audit_pipeline.bench.plants_cohort import COHORT_PLANTS
 from audit_pipeline.checks import catalogue
-from audit_pipeline.checks.decide import ERROR_RATE, GATING_SEVERITY
+from audit_pipeline.checks.decide import ERROR_RATE, GATING_SEVERITY, chance
 from audit_pipeline.cohort.catalogue import cohort_catalogue
 from audit_pipeline.cohort.declare import CohortFinding
 from audit_pipeline.cohort.run import run_cohort_checks
@@ -134,17 +134,15 @@ def is_found(finding: Finding, case: Case) -> bool:
     """Tell whether a finding names the fault: a flag, or a note of a check that says no more.
 
     A measure that the reference lowered to a note did not find the fault. It stands beside all other measures of the
-    study also where these were not run: its p-value must pass the first step of Holm's procedure among them, or be the
-    least there is.
+    study also where these were not run: its p-value must pass the first step of Holm's procedure among them.
     """
     if finding.outcome not in DETECTED:
         return False
     if not finding.calibrated or finding.p_value is None or case.reference is None:
         return True
-    clean = case.reference.values.get(finding.name)
-    if clean is None:
+    if finding.name not in case.reference.values:
         return True
-    return finding.p_value <= max(1 / (clean.size + 1), ERROR_RATE / _measures_beside(finding, case.reference))
+    return chance(finding, case.reference) <= ERROR_RATE / _measures_beside(finding, case.reference)
 
 
 def _measures_beside(finding: Finding, reference: Reference) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,10 +29,15 @@ class Benign:
 
     sentence : what it does; to_original : (n + 1, n + 1), index of the changed input -> index of the original
     gamma : exponent of the grey values scaled to their own range
+    kind, amount, unit : what changes and by how much; a shift in the plane counts by its length, one along the slices
+        and a turn by their sign
     """
 
     sentence: str
     to_original: Matrix
+    kind: str
+    amount: float
+    unit: str
     gamma: float = 1.0
 
     def changed(self, values: Floats) -> Floats:
@@ -71,7 +77,10 @@ def benign_changes(shape: Sequence[int]) -> tuple[Benign, ...]:
     changes += [_turn(shape, degrees) for degrees in (TURN_DEGREES, -TURN_DEGREES, 0.5 * TURN_DEGREES)]
     still = np.eye(len(shape) + 1)
     changes += [
-        Benign(sentence=f"gamma {gamma:.2f}", to_original=still, gamma=gamma) for gamma in (1 - GAMMA, 1 + GAMMA)
+        Benign(
+            sentence=f"gamma {gamma:.2f}", to_original=still, kind="gamma", amount=gamma, unit="exponent", gamma=gamma
+        )
+        for gamma in (1 - GAMMA, 1 + GAMMA)
     ]
     return tuple(changes)
 
@@ -79,7 +88,14 @@ def benign_changes(shape: Sequence[int]) -> tuple[Benign, ...]:
 def _shift(shape: Sequence[int], offset: Sequence[int]) -> Benign:
     text = ", ".join(str(part) for part in offset)
     to_original = index_map([1.0] * len(shape), [-float(part) for part in offset])
-    return Benign(sentence=f"shifted by ({text}) voxels", to_original=to_original)
+    is_along_slices = len(offset) == 3 and offset[0] != 0
+    return Benign(
+        sentence=f"shifted by ({text}) voxels",
+        to_original=to_original,
+        kind="shift along the slices" if is_along_slices else "shift in the plane",
+        amount=float(offset[0]) if is_along_slices else math.hypot(*offset[-2:]),
+        unit="voxels",
+    )
 
 
 def _turn(shape: Sequence[int], degrees: float) -> Benign:
@@ -90,7 +106,8 @@ def _turn(shape: Sequence[int], degrees: float) -> Benign:
     matrix[np.ix_(plane, plane)] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     centre = (np.asarray(shape, dtype=np.float64) - 1) / 2
     matrix[:-1, -1] = centre - matrix[:-1, :-1] @ centre
-    return Benign(sentence=f"turned by {degrees:.1f} degrees", to_original=matrix)
+    sentence = f"turned by {degrees:.1f} degrees"
+    return Benign(sentence=sentence, to_original=matrix, kind="turn in the plane", amount=degrees, unit="degrees")
 
 
 def _moved(values: Floats, to_original: Matrix) -> Floats:

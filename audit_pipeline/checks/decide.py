@@ -7,8 +7,9 @@ its default limit stays a flag only if the reference says that clean studies har
 * among the measures of severity S >= 4, which gate the verdict, by Holm's procedure at 5 % in all;
 * among the others, which inform, by Benjamini and Hochberg's at a false discovery rate of 5 %.
 
-What is not rejected becomes a note. A reference can be too small for any p-value to pass: then a measure beyond every
-one of its studies counts as rejected, since a site that has some references must not see less than one with none.
+What is not rejected becomes a note. A reference of a hundred studies cannot give a conformal p-value that passes among
+thirty measures. So of a measure that lies beyond its default limit and beyond every clean study the p-value is that of
+an exponential tail through the most extreme tenth of them: far beyond it is rejected, just beyond it is not.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ import numpy as np
 
 from audit_pipeline.checks.wording import shown
 from audit_pipeline.evidence import Reference
-from audit_pipeline.findings import Finding, Outcome
+from audit_pipeline.findings import STANDING_QUANTILES, Finding, Outcome, Standing
+from audit_pipeline.multiplicity import benjamini_hochberg, holm
 from audit_pipeline.records import Matrix
 
 LEAST_STUDIES = 99
@@ -32,6 +34,9 @@ ERROR_RATE = 0.05
 
 ALPHA = 0.01
 """Of the quantile that is printed as the limit of a measure without a default one."""
+
+TAIL_SHARE = 0.10
+"""Share of the clean studies through which the tail of a measure is drawn."""
 
 GATING_SEVERITY = 4
 RAISED = frozenset({Outcome.NOTE, Outcome.FLAG, Outcome.CRITICAL})
@@ -48,17 +53,16 @@ def decide(
 
     References
     ----------
-    J. Lei et al., 2018, doi:10.1080/01621459.2017.1307116 (split conformal); S. Holm, 1979, A simple sequentially
-    rejective multiple test procedure; Y. Benjamini, Y. Hochberg, 1995, doi:10.1111/j.2517-6161.1995.tb02031.x.
+    J. Lei et al., 2018, doi:10.1080/01621459.2017.1307116 (split conformal); J. Pickands, 1975,
+    doi:10.1214/aos/1176343003 (peaks over a threshold).
     """
-    weighed = [_weighed(one, reference) for one in findings]
+    weighed = [_weighed(_placed(one, reference), reference) for one in findings]
     gating = [one for one in weighed if one.calibrated and severities[one.name] >= GATING_SEVERITY]
     informing = [one for one in weighed if one.calibrated and severities[one.name] < GATING_SEVERITY]
-    rejected = {one.name for one, kept in zip(gating, holm(_p_values(gating)), strict=True) if kept}
-    rejected |= {
-        one.name for one, kept in zip(informing, benjamini_hochberg(_p_values(informing)), strict=True) if kept
-    }
-    rejected |= {one.name for one in weighed if one.calibrated and _is_beyond_all(one, reference)}
+    rejected: set[str] = set()
+    for group, procedure in ((gating, holm), (informing, benjamini_hochberg)):
+        adjusted = procedure([chance(one, reference) for one in group])
+        rejected |= {one.name for one, p_value in zip(group, adjusted, strict=True) if p_value <= ERROR_RATE}
     return tuple(_concluded(one, is_rejected=one.name in rejected) for one in weighed)
 
 
@@ -79,6 +83,26 @@ def _weighed(finding: Finding, reference: Reference | None) -> Finding:
     return replace(finding, calibrated=True, p_value=p_value, limit=limit)
 
 
+def _placed(finding: Finding, reference: Reference | None) -> Finding:
+    """Return a measure with its place among what it measured on the reference studies, however few they are."""
+    if reference is None or not finding.direction or finding.value is None or finding.standing is not None:
+        return finding
+    clean = reference.values.get(finding.name)
+    return finding if clean is None else replace(finding, standing=standing_of(finding.value, clean, finding.direction))
+
+
+def standing_of(value: float, clean: Matrix, direction: str = "above") -> Standing | None:
+    """Return where a value lies among those (n,) of clean studies; None where there are none, or not finite ones.
+
+    >>> standing_of(3.0, np.asarray([1.0, 2.0, 3.0])).quantiles[3]
+    2.0
+    """
+    if not clean.size or not np.isfinite(clean).all() or not math.isfinite(value):
+        return None
+    quantiles = tuple(float(one) for one in np.quantile(np.asarray(clean, dtype=np.float64), STANDING_QUANTILES))
+    return Standing(quantiles=quantiles, studies=int(clean.size), p_value=conformal_p(value, clean, direction))
+
+
 def conformal_p(value: float, clean: Matrix, direction: str) -> float:
     """Return ``(1 + #{clean at least as extreme}) / (n + 1)``.
 
@@ -97,47 +121,32 @@ def quantile_limit(clean: Matrix, direction: str, alpha: float = ALPHA) -> float
     return limit if direction == "above" else -limit
 
 
-def holm(p_values: Sequence[float], rate: float = ERROR_RATE) -> list[bool]:
-    """Return which hypotheses Holm's procedure rejects.
-
-    >>> holm([0.01, 0.04, 0.03])
-    [True, False, False]
-    """
-    order = np.argsort(p_values, kind="stable")
-    rejected = [False] * len(p_values)
-    for rank, place in enumerate(order):
-        if p_values[place] > rate / (len(p_values) - rank):
-            break
-        rejected[place] = True
-    return rejected
-
-
-def benjamini_hochberg(p_values: Sequence[float], rate: float = ERROR_RATE) -> list[bool]:
-    """Return which hypotheses Benjamini and Hochberg's procedure rejects.
-
-    >>> benjamini_hochberg([0.01, 0.04, 0.03])
-    [True, True, True]
-    """
-    order = np.argsort(p_values, kind="stable")
-    passing = [rank for rank, place in enumerate(order, 1) if p_values[place] <= rate * rank / len(p_values)]
-    last = max(passing, default=0)
-    rejected = [False] * len(p_values)
-    for place in order[:last]:
-        rejected[place] = True
-    return rejected
-
-
-def _p_values(findings: Sequence[Finding]) -> list[float]:
-    return [1.0 if one.p_value is None else one.p_value for one in findings]
-
-
-def _is_beyond_all(finding: Finding, reference: Reference | None) -> bool:
-    """Tell whether a measure with a default limit lies beyond that and beyond every clean study."""
+def chance(finding: Finding, reference: Reference | None) -> float:
+    """Return the p-value that a calibrated measure is decided by: conformal, or `tail_p` beyond all clean studies."""
+    if finding.p_value is None:
+        return 1.0
     clean = None if reference is None else reference.values.get(finding.name)
     if clean is None or finding.value is None or finding.provenance == "cal":
-        return False
-    extreme = float(clean.max() if finding.direction == "above" else clean.min())
-    return finding.value > extreme if finding.direction == "above" else finding.value < extreme
+        return finding.p_value
+    return min(finding.p_value, tail_p(finding.value, clean, finding.direction))
+
+
+def tail_p(value: float, clean: Matrix, direction: str) -> float:
+    """Return the chance of a value beyond every clean study, by an exponential tail through the most extreme of them.
+
+    1 where the value is not beyond all; 0 where the extreme ones are all alike, as of a measure that is always 0.
+
+    >>> round(tail_p(2.0, np.linspace(0, 1, 100), "above"), 6)
+    0.0
+    """
+    ordered = np.sort(clean if direction == "above" else -clean)[::-1]
+    beyond = value if direction == "above" else -value
+    if beyond <= ordered[0]:
+        return 1.0
+    count = max(1, round(TAIL_SHARE * ordered.size))
+    start = ordered[min(count, ordered.size - 1)]
+    mean_excess = float(np.mean(ordered[:count] - start))
+    return count / ordered.size * math.exp(-(beyond - start) / mean_excess) if mean_excess > 0 else 0.0
 
 
 def _concluded(finding: Finding, *, is_rejected: bool) -> Finding:

@@ -8,7 +8,7 @@ from functools import wraps
 
 from audit_pipeline.declared import PROVENANCES, Setting, finite, keyword_defaults
 from audit_pipeline.evidence import Evidence, Unanswered
-from audit_pipeline.findings import FailureMode, Finding, Outcome
+from audit_pipeline.findings import Curve, FailureMode, Finding, Outcome, Standing
 from audit_pipeline.registry import Registry
 
 LEVELS = ("screen", "standard", "deep")
@@ -24,6 +24,7 @@ class Result:
     slices : indices along axis 0 of the source image
     provenance : where the limit comes from when it is not the default one, for example ``cal``
     p_value : conformal, of a detector that compares with the reference studies itself
+    curves, standing : for the report, see `findings.Finding`
     """
 
     outcome: Outcome
@@ -34,6 +35,8 @@ class Result:
     slices: tuple[int, ...] = ()
     provenance: str = ""
     p_value: float | None = None
+    curves: tuple[Curve, ...] = ()
+    standing: Standing | None = None
 
 
 def not_evaluable(reason: str) -> Result:
@@ -146,6 +149,8 @@ def finding_of(mode: FailureMode, result: Result) -> Finding:
         p_value=finite(result.p_value),
         calibrated=result.p_value is not None,
         version=mode.version,
+        curves=result.curves,
+        standing=result.standing,
     )
 
 

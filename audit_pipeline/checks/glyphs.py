@@ -75,10 +75,14 @@ class Glyph:
 
 @dataclass(frozen=True, slots=True)
 class Lettering:
-    """The letters of one slice: (H, W) bool, and how many stand in the longest line (1 for a single marker)."""
+    """The letters of one slice: (H, W) bool, and how many stand in the longest line (1 for a single marker).
+
+    texts : the lines that a reader of text read, which may name the patient; empty where none is installed
+    """
 
     mask: Mask
     longest: int
+    texts: tuple[str, ...] = ()
 
 
 def lettering(plane: Floats, low: float, high: float, single_limit: float) -> Lettering | None:

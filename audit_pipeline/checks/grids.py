@@ -54,15 +54,33 @@ def on_source(mask: Mask, prepared: Prepared, shape: Sequence[int]) -> Mask:
     return nearest(mask, inverse(prepared.to_source), shape)
 
 
-def touched(mask: Mask, prepared: Prepared) -> Mask:
-    """Return every voxel of the model input that a marked source voxel falls into or is nearest to, (*S).
+def touched(mask: Mask, prepared: Prepared, to_source: Matrix | None = None) -> Mask:
+    """Return every voxel of the model input that a marked voxel falls into or is nearest to, (*S).
 
-    Where the input is coarser than the source a stroke of one source pixel still marks the cell that it was averaged
-    into.
+    Where the input is coarser than the mask a stroke of one pixel still marks the cell that it was averaged into.
+
+    Parameters
+    ----------
+    to_source : (n + 1, n + 1), index of the mask -> index of the source; None for a mask on the grid of the source
     """
-    found = on_input(mask, prepared)
-    back = inverse(prepared.to_source)
+    to_mask, back = prepared.to_source, inverse(prepared.to_source)
+    if to_source is not None:
+        to_mask, back = inverse(to_source) @ to_mask, back @ to_source
+    found = nearest(mask, to_mask, prepared.inside.shape)
     index = np.rint(np.argwhere(mask) @ back[:-1, :-1].T + back[:-1, -1]).astype(int)
     index = index[((index >= 0) & (index < np.asarray(found.shape))).all(axis=1)]
     found[tuple(index.T)] = True
     return found
+
+
+def resampled(mask: Mask, prepared: Prepared, to_source: Matrix) -> Mask:
+    """Return a mask of any grid on the model input, (*S): each voxel takes the nearest voxel of the mask.
+
+    A region smaller than a voxel of the input, which this would lose, marks the voxels it falls into.
+
+    Parameters
+    ----------
+    to_source : (n + 1, n + 1), index of the mask -> index of the source
+    """
+    found = nearest(mask, inverse(to_source) @ prepared.to_source, prepared.inside.shape)
+    return found if found.any() else touched(mask, prepared, to_source)

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from audit_pipeline.checks.declare import Result, check
 from audit_pipeline.checks.glyphs import Lettering
+from audit_pipeline.checks.ocr import text_reader
 from audit_pipeline.checks.text_mask import SINGLE_SHARE, letters_of
 from audit_pipeline.checks.wording import counted, listed, percent, sentence
+from audit_pipeline.disclosure import WITHHELD, may_identify
 from audit_pipeline.evidence import Evidence
 from audit_pipeline.findings import Outcome
-from audit_pipeline.records import Image, Scalar
-
-NAME_OR_DATE = re.compile(
-    r"\w\^\w|\b(19|20)\d\d[-/.]?[01]\d[-/.]?[0-3]\d\b|\b[0-3]?\d[./][01]?\d[./](19|20)\d\d\b|\d{7,}"
-)
-"""Person names as DICOM writes them, dates, and numbers as long as those of a patient or a visit."""
-
-ADDRESS = re.compile(r"[\w.]+@[\w.]+\.\w+|\b\d{3}-\d{2}-\d{4}\b")
-
-LIKE_NUMBERS = frozenset({"SoftwareVersions", "TransferSyntaxUID", "VOIWindows", "ManufacturerModelName"})
-"""Fields that hold long numbers and dates of releases, not of patients."""
+from audit_pipeline.records import Image
 
 HEAD = ("HEAD", "BRAIN", "SKULL", "FACE", "ORBIT", "SINUS")
 
@@ -80,12 +71,13 @@ def identity_left(evidence: Evidence, *, letters_limit: int = 4) -> Result:
 
     Flagged: a field of the allow-list that holds a name, a date or a number as long as an identifier; a line of at
     least `letters_limit` letters in the pixels, which is longer than a side marker; a header that declares burned-in
-    annotation. The letters are counted and not read: there is no character recognition here, so a harmless word is
-    flagged as well, and whether text names somebody is for a person to see. A volume of the head is a note, since a
+    annotation. Where the extra ``ocr`` is installed the text is read, and dates and long numbers are told from other
+    words; a harmless word is flagged either way, and whether text names somebody is for a person to see. What was read
+    is never repeated. A volume of the head is a note, since a
     face can be rendered from it.
     """
     image = evidence.image
-    fields = sorted(key for key, value in image.metadata.items() if _may_identify(key, value))
+    fields = _naming(image)
     letters = letters_of(image)
     longest = max((one.longest for one in letters.values()), default=0)
     reasons = _reasons(image, fields, letters, longest, letters_limit)
@@ -98,8 +90,15 @@ def identity_left(evidence: Evidence, *, letters_limit: int = 4) -> Result:
         text = "A face can be rendered from a volume of the head, and the header does not say that it was removed."
         return Result(Outcome.NOTE, text, float(longest), float(letters_limit), "letters in a line")
     text = f"No header field that travels with the image names anybody, and lines have {counted(longest, 'letter')} "
-    text += f"(limit {letters_limit}; letters are counted and not read, as no character recognition is built in)."
+    text += f"(limit {letters_limit}; text was looked for by {text_reader()})."
     return Result(Outcome.PASS, text, float(longest), float(letters_limit), "letters in a line")
+
+
+def _naming(image: Image) -> list[str]:
+    """Return the header fields whose text may name the patient, those that the loader withheld for it among them."""
+    held_back = str(image.metadata.get(WITHHELD) or "").split(", ")
+    seen = (key for key, value in image.metadata.items() if key != WITHHELD and may_identify(key, value))
+    return sorted({*seen, *filter(None, held_back)})
 
 
 def _reasons(image: Image, fields: list[str], letters: Mapping[int, Lettering], longest: int, limit: int) -> list[str]:
@@ -109,19 +108,21 @@ def _reasons(image: Image, fields: list[str], letters: Mapping[int, Lettering], 
     if longest >= limit:
         reasons.append(
             f"a line of {longest} letters stands in the pixels (limit {limit}), long enough for a name or a date; "
-            "it was not read, as no character recognition is built in"
+            f"{_of_the_text(letters)}"
         )
     if not letters and _declared(image) == "YES":
         reasons.append("the header declares burned-in annotation")
     return reasons
 
 
+def _of_the_text(letters: Mapping[int, Lettering]) -> str:
+    texts = [text for one in letters.values() for text in one.texts]
+    if not texts:
+        return "it was not read, as text is looked for by strokes alone"
+    if any(may_identify("", text) for text in texts):
+        return "it was read and holds a date, a long number or an address"
+    return "it was read and holds no date or long number; whether it names somebody is for a person to see"
+
+
 def _declared(image: Image) -> str:
     return str(image.metadata.get("BurnedInAnnotation") or "").strip().upper()
-
-
-def _may_identify(keyword: str, value: Scalar) -> bool:
-    text = value if isinstance(value, str) else ""
-    if ADDRESS.search(text):
-        return True
-    return keyword not in LIKE_NUMBERS and bool(NAME_OR_DATE.search(text))

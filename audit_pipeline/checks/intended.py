@@ -8,15 +8,13 @@ from dataclasses import dataclass
 
 from audit_pipeline.checks.declare import Result, check
 from audit_pipeline.checks.wording import counted, sentence, shown
+from audit_pipeline.disclosure import age_band
 from audit_pipeline.evidence import Evidence, IntendedUse
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Image, Scalar
 
 YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 """Units of DICOM age strings in years (PS3.5 section 6.2, value representation AS)."""
-
-OLDEST_SHOWN = 89
-"""Higher ages count as identity and are not printed (45 CFR 164.514(b)(2)(i)(C))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +150,8 @@ def _within(value: float | None, bounds: tuple[float, float]) -> bool:
 
 
 def _age_text(years: float | None) -> str | None:
-    if years is None:
-        return None
-    return f"over {OLDEST_SHOWN} years" if years > OLDEST_SHOWN else f"{shown(years)} years"
+    """Return the band of an age: the age itself may identify and is compared, never printed."""
+    return None if years is None else f"in the band {age_band(years)} years"
 
 
 def age_years(value: object) -> float | None:

@@ -41,10 +41,10 @@ def on_padding(evidence: Evidence, *, share_limit: float = 0.05, change_limit: f
     """Flag a map with more than `share_limit` of its mass, or its peak, on padding.
 
     The padding counts from half a cell of the map's grid on, the finest distance at which the map can place anything.
-    Padding of another grey value is the test: the finding is critical when that changes the probability by more than
-    `change_limit`, the logit by more than `LOGIT_CHANGE` or the conclusion. Else it is a note, and a flag when the
-    share exceeds `PLAIN_SHARE` or the peak lies there. A map that looks innocent is a note when the probability changes
-    strongly: grey padding is a sight that no model was trained on.
+    The padding filled with another grey value is the test: the finding is critical when that changes the probability by
+    more than `change_limit`, the logit by more than `LOGIT_CHANGE` or the conclusion. Else it is a note, and a flag
+    when the share exceeds `PLAIN_SHARE` or the peak lies there. A map that looks innocent is a note when the
+    probability changes strongly: no model was trained on padding of that grey value.
     """
     padding = evidence.padding
     if padding is None or not padding.any():
@@ -149,7 +149,7 @@ def effect_of(evidence: Evidence, variant: str, limit: float) -> Effect:
     change = abs(after - before)
     moved = abs(float(answer.logits[0, target]) - prediction.logits[target])
     is_flipped = bool(flipped(prediction, answer.probabilities[:1])[0])
-    words = "without it" if variant == "text_removed" else "with padding of another grey"
+    words = "without them" if variant == "text_removed" else "with the padding filled with another grey value,"
     text = f"{words} the probability is {shown(after)} instead of {shown(before)} and the logit moves by {shown(moved)}"
     text += ", and the conclusion changes." if is_flipped else "."
     return Effect(sentence=text, change=change, counts=change > limit or moved > LOGIT_CHANGE, is_flipped=is_flipped)

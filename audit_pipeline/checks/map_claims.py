@@ -38,7 +38,7 @@ def misses_reference(evidence: Evidence, *, enrichment_limit: float = 1.0, overl
     """
     reference = evidence.reference_mask
     if reference is None or not reference.any():
-        return not_evaluable("No reader marked the finding.")
+        return not_evaluable(evidence.mask_reason or "No reader marked the finding.")
     maps = labelled_maps(evidence)
 
     def judge(explanation: Explanation) -> Result:

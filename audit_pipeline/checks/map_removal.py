@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from audit_pipeline.checks.declare import Result, check, not_evaluable
@@ -10,13 +12,16 @@ from audit_pipeline.checks.map_questions import REMOVED_SHARE, far_shifts, stron
 from audit_pipeline.checks.per_map import first_map, label
 from audit_pipeline.checks.wording import listed, percent, shown
 from audit_pipeline.evidence import Evidence
-from audit_pipeline.findings import Outcome
+from audit_pipeline.findings import Curve, Outcome
 from audit_pipeline.records import Explanation, Floats, Mask, Matrix
 
 STEPS = (0.05, 0.10, 0.20, 0.40)
 """Shares of the input that are removed or kept along a curve."""
 
 CURVE_SHIFTS = 40
+
+NULL_RANGE = (0.05, 0.95)
+"""Quantiles of the shifted copies along a curve, where there are `CURVE_SHIFTS` of them."""
 
 LEAST_LOGIT = 2.0
 """Falls are measured against at least this: filling a place changes an undecided logit by up to 1 for no reason."""
@@ -82,15 +87,18 @@ def unfaithful_map(evidence: Evidence, *, limit: float = 0.25, least_claim: floa
     `least_claim`, or explains a class less probable than not, promises nothing that removal could test.
     """
     first = first_map(evidence)
-    falls = _falls(evidence, first)
-    if evidence.prediction.probabilities[first.target] < EVEN_CHANCE:
-        return not_evaluable(f"{first.target_name} is not favoured, so there is no evidence for it to take away.")
+    falls, curves = _falls(evidence, first), removal_curves(evidence)
     claim = claimed(first)
-    if claim < least_claim:
-        return not_evaluable(
+    reason = ""
+    if evidence.prediction.probabilities[first.target] < EVEN_CHANCE:
+        reason = f"{first.target_name} is not favoured, so there is no evidence for it to take away."
+    elif claim < least_claim:
+        reason = (
             f"The strongest {percent(REMOVED_SHARE)} of the map claims {shown(claim)} logit, and at least "
             f"{shown(least_claim)} is needed to see it in the answer."
         )
+    if reason:
+        return replace(not_evaluable(reason), curves=curves)
     fall, rank = float(falls[0]), 1 + int((falls[2:] >= falls[0]).sum())
     value = fall / claim
     text = (
@@ -100,7 +108,7 @@ def unfaithful_map(evidence: Evidence, *, limit: float = 0.25, least_claim: floa
     )
     worst_rank = 2 if value >= CONVINCING else 1
     outcome = Outcome.FLAG if value < limit or rank > worst_rank else Outcome.PASS
-    return Result(outcome, text, value=value, limit=limit, unit="share of the claim")
+    return Result(outcome, text, value=value, limit=limit, unit="share of the claim", curves=curves)
 
 
 @check(
@@ -127,17 +135,74 @@ def unfaithful_curve(evidence: Evidence, *, limit: float = 0.05, least_claim: fl
     random = np.random.default_rng(evidence.seed)
     masses, axes = first.on_input.astype(np.float64), tuple(range(first.on_input.ndim))
     places = [masses, *(np.roll(masses, offset, axes) for offset in far_shifts(masses, random, CURVE_SHIFTS))]
-    areas = []
+    answers = []
     for one in places:
         regions = [strongest(one, share) for share in STEPS]
-        logits = witness.predict(_curve_inputs(evidence.prepared.values, regions, random)).logits[:, first.target]
-        areas.append(float(logits[len(STEPS) :].mean() - logits[: len(STEPS)].mean()))
+        answers.append(
+            witness.predict(_curve_inputs(evidence.prepared.values, regions, random)).logits[:, first.target]
+        )
+    areas = [float(logits[len(STEPS) :].mean() - logits[: len(STEPS)].mean()) for logits in answers]
     value = float(np.mean(np.asarray(areas) >= areas[0]))
     text = (
         f"{label(first)}: over the shares {listed(STEPS)} what the map names holds {shown(areas[0])} logit more than "
         f"the rest; shifted copies reach that with p = {shown(value)} (limit {shown(limit)})."
     )
-    return Result(Outcome.FLAG if value >= limit else Outcome.PASS, text, value=value, limit=limit, unit="p-value")
+    outcome, curves = Outcome.FLAG if value >= limit else Outcome.PASS, _whole_curves(evidence, np.stack(answers))
+    return Result(outcome, text, value=value, limit=limit, unit="p-value", curves=curves)
+
+
+def removal_curves(evidence: Evidence) -> tuple[Curve, ...]:
+    """Return the two short curves that the variant `deleted` gives: without the strongest, and the weakest, places.
+
+    Each has two points, nothing and about a tenth of the input gone; the strongest tenth ends where the evidence does.
+
+    Raises
+    ------
+    Unanswered
+        There is no map, or the variant was not answered.
+    """
+    first = first_map(evidence)
+    own = float(evidence.prediction.logits[first.target])
+    logits = evidence.answer("deleted").logits[:, first.target]
+    if not np.isfinite(logits).all():
+        return ()
+    share = min(REMOVED_SHARE, float((first.on_input > 0).mean()))
+    strong = _curve(first, "deletion", (0.0, share), np.stack([np.full(len(logits) - 1, own), np.delete(logits, 1)], 1))
+    weak = _curve(first, "weakest", (0.0, REMOVED_SHARE), np.asarray([[own, logits[1]]]))
+    return strong, weak
+
+
+def _whole_curves(evidence: Evidence, logits: Matrix) -> tuple[Curve, ...]:
+    """Return the deletion and the insertion curve from the logits (1 + shifts, 2 * steps) of a map and its shifts."""
+    first = first_map(evidence)
+    if not np.isfinite(logits).all():
+        return ()
+    own = np.full((len(logits), 1), evidence.prediction.logits[first.target])
+    gone, kept = logits[:, : len(STEPS)], logits[:, len(STEPS) :]
+    return (
+        _curve(first, "deletion", (0.0, *STEPS), np.hstack([own, gone])),
+        _curve(first, "insertion", (*STEPS, 1.0), np.hstack([kept, own])),
+    )
+
+
+def _curve(first: Explanation, kind: str, shares: tuple[float, ...], logits: Matrix) -> Curve:
+    """Return a curve from the logits (1 + shifts, shares) of the map and of its shifted copies."""
+    null = logits[1:]
+    reach = NULL_RANGE if len(null) >= CURVE_SHIFTS else (0.0, 1.0)
+    bounds = np.quantile(null, (reach[0], 0.5, reach[1]), axis=0).tolist() if len(null) else ((), (), ())
+    low, middle, high = (tuple(float(value) for value in one) for one in bounds)
+    return Curve(
+        kind=kind,
+        method=first.method,
+        target=first.target,
+        shares=shares,
+        logits=tuple(float(value) for value in logits[0]),
+        null_low=low,
+        null_middle=middle,
+        null_high=high,
+        null_range=reach,
+        null_shifts=len(null),
+    )
 
 
 def _curve_inputs(values: Floats, regions: list[Mask], random: np.random.Generator) -> Floats:

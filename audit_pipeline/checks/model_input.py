@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from audit_pipeline.checks.declare import Result, check, not_evaluable
+from audit_pipeline.checks.golden import golden_chain
 from audit_pipeline.checks.wording import percent, shown
 from audit_pipeline.evidence import Evidence, Reference
 from audit_pipeline.findings import Outcome
@@ -147,8 +148,17 @@ def transform_chain(evidence: Evidence, *, least: float = 0.80, limit: float = 0
     Value: correlation of the input with the source at the places that the index map names, less the best of the
     correlations one voxel beside them along any axis or mirrored along it. It is above 0 when the index map holds,
     whatever the noise; an input that is shifted, mirrored, permuted or of another study fits better elsewhere.
-    Flagged below `limit`, or when the correlation itself is below `least`.
+    Flagged below `limit`, or when the correlation itself is below `least`. Golden cases of the model card come first:
+    one that does not give the stated logits means that the chain or the model is not the declared one.
     """
+    golden = golden_chain(evidence)
+    if golden is not None and golden.outcome is not Outcome.NOTE:
+        return golden
+    result = _read_from_the_source(evidence, least, limit)
+    return golden if golden is not None and result.outcome is Outcome.PASS else result
+
+
+def _read_from_the_source(evidence: Evidence, least: float, limit: float) -> Result:
     prepared = evidence.prepared
     inside = np.argwhere(prepared.inside if evidence.padding is None else ~evidence.padding)
     if len(inside) < LEAST_PLACES or not np.isfinite(prepared.values).all():

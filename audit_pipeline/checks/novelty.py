@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 from scipy.spatial.distance import cdist
 
-from audit_pipeline.checks.decide import LEAST_STUDIES, conformal_p, quantile_limit
+from audit_pipeline.checks.decide import LEAST_STUDIES, conformal_p, quantile_limit, standing_of
 from audit_pipeline.checks.declare import Result
 from audit_pipeline.checks.wording import counted, shown
 from audit_pipeline.findings import Outcome
@@ -65,14 +65,16 @@ class Novelty:
     def result(self, text: str, unit: str) -> Result:
         """Return what follows: a flag beyond `remote` whatever the size of the reference, else the p-value to weigh."""
         studies = counted(self.clean.size, "clean study", "clean studies")
+        standing = standing_of(self.value, self.clean)
         if self.value > self.remote:
             words = f"{text} (far beyond all {studies}, limit {shown(self.remote)}).{self.words}"
-            return Result(Outcome.FLAG, words, self.value, self.remote, unit, provenance="dom")
+            return Result(Outcome.FLAG, words, self.value, self.remote, unit, provenance="dom", standing=standing)
         limit = quantile_limit(self.clean, "above")
         words = f"{text} ({studies}, limit {shown(limit)}, conformal p = {shown(self.p_value)}).{self.words}"
         enough = self.clean.size >= LEAST_STUDIES
         outcome = Outcome.FLAG if enough and self.value > limit else Outcome.PASS
-        return Result(outcome, words, self.value, limit, unit, p_value=self.p_value if enough else None)
+        p_value = self.p_value if enough else None
+        return Result(outcome, words, self.value, limit, unit, p_value=p_value, standing=standing)
 
 
 def strongest(own: Matrix, clean: Matrix) -> tuple[float, Matrix, int]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.ndimage import binary_dilation
 
 from audit_pipeline.checks.inpaint import filled
 from audit_pipeline.checks.map_measures import BORDER_WIDTH
-from audit_pipeline.checks.variants import VARIANTS, variant
+from audit_pipeline.checks.variants import variant
 from audit_pipeline.evidence import Evidence, Unanswered
 from audit_pipeline.records import Floats, Mask
 
@@ -23,33 +21,11 @@ LEAST_PADDING = 0.001
 """Share of the input below which there is no padding to speak of."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PanelRow:
-    """One row of the panel.
-
-    probabilities : (K,) in class order; empty where the variant was not asked, and then `reason` says why
-    """
-
-    name: str
-    sentence: str
-    probabilities: tuple[float, ...]
-    reason: str = ""
-
-
-def panel_table(evidence: Evidence) -> tuple[PanelRow, ...]:
-    """Return what the model says to the image and to every variant of the panel."""
-    rows = [PanelRow(name="image", sentence="The image as it is.", probabilities=evidence.prediction.probabilities)]
-    for name in PANEL:
-        words = VARIANTS[name].sentence
-        try:
-            found = tuple(float(value) for value in evidence.answer(name).probabilities[0])
-            rows.append(PanelRow(name=name, sentence=words, probabilities=found))
-        except Unanswered as missing:
-            rows.append(PanelRow(name=name, sentence=words, probabilities=(), reason=str(missing)))
-    return tuple(rows)
-
-
-@variant(count=1, sentence="The body is replaced by its surroundings; letters, padding and the outer tenth stay.")
+@variant(
+    count=1,
+    sentence="The body is replaced by its surroundings; letters, padding and the outer tenth stay.",
+    group="falsification",
+)
 def body_removed(evidence: Evidence, random: np.random.Generator) -> Floats:
     """Fill the body from around it, less what lies on it and is not the patient: letters, padding, edges of the field.
 
@@ -81,7 +57,7 @@ def _sides(inside: Mask) -> Mask:
     return band
 
 
-@variant(count=1, sentence="Letters and markers are replaced by their surroundings.")
+@variant(count=1, sentence="Letters and markers are replaced by their surroundings.", group="falsification")
 def text_removed(evidence: Evidence, random: np.random.Generator) -> Floats:
     """Fill the letters and markers from around them."""
     letters = _letters(evidence)
@@ -96,7 +72,7 @@ def _letters(evidence: Evidence) -> Mask | None:
     return np.asarray(binary_dilation(evidence.text, iterations=MARGIN), dtype=np.bool_)
 
 
-@variant(count=1, sentence="The outer tenth of every side is replaced by what lies inside it.")
+@variant(count=1, sentence="The outer tenth of every side is replaced by what lies inside it.", group="falsification")
 def border_removed(evidence: Evidence, random: np.random.Generator) -> Floats:
     """Fill the border band from inside it."""
     if evidence.border is None or evidence.border.all():
@@ -104,7 +80,7 @@ def border_removed(evidence: Evidence, random: np.random.Generator) -> Floats:
     return filled(evidence.prepared.values, evidence.border, random)[None]
 
 
-@variant(count=1, sentence="The padding continues the image instead of ending it at one value.")
+@variant(count=1, sentence="The padding continues the image instead of ending it at one value.", group="falsification")
 def padding_changed(evidence: Evidence, random: np.random.Generator) -> Floats:
     """Fill the padding from the image beside it, with its noise, so that neither its value nor its width is left."""
     padding = evidence.padding
@@ -115,7 +91,7 @@ def padding_changed(evidence: Evidence, random: np.random.Generator) -> Floats:
     return filled(evidence.prepared.values, padding, random)[None]
 
 
-@variant(count=1, sentence="One even grey: the mean of the image.")
+@variant(count=1, sentence="One even grey: the mean of the image.", group="falsification")
 def constant(evidence: Evidence, _random: np.random.Generator) -> Floats:
     """Return the mean of every channel, everywhere."""
     values = evidence.prepared.values
@@ -123,7 +99,7 @@ def constant(evidence: Evidence, _random: np.random.Generator) -> Floats:
     return np.ascontiguousarray(np.broadcast_to(means, values.shape), dtype=np.float32)[None]
 
 
-@variant(count=1, sentence="Noise with the mean and the spread of the image.")
+@variant(count=1, sentence="Noise with the mean and the spread of the image.", group="falsification")
 def noise(evidence: Evidence, random: np.random.Generator) -> Floats:
     """Return normal noise in the range of the image, independent from voxel to voxel."""
     values = evidence.prepared.values

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from audit_pipeline.checks.decide import standing_of
 from audit_pipeline.checks.declare import Result, check, not_evaluable
 from audit_pipeline.checks.novelty import (
     LOGIT_SCORES,
@@ -166,8 +167,9 @@ def confident_outlier(
     The distance is the Euclidean one to the `neighbours`-th nearest reference study, each feature divided by its
     standard deviation in the reference. The limit is the ``ceil((R + 1)(1 - alpha))``-th smallest of the R distances
     of the reference studies to the others; with fewer than ``1 / alpha - 1`` of them the largest distance is taken
-    and the message says so. Outside is flagged, and critical when the model's confidence exceeds `confidence`.
-    At least `least` reference studies are needed.
+    and the message says so. Outside is flagged, and critical when the model's confidence exceeds `confidence`; with
+    enough studies the p-value is weighed beside those of the other gating measures, unless the distance lies far beyond
+    all clean ones (`novelty.Novelty.remote`). At least `least` reference studies are needed.
     """
     reference, features = evidence.reference, np.asarray(evidence.prediction.features, dtype=np.float64)
     layer = evidence.explanations[0].layer if evidence.explanations else ""
@@ -190,7 +192,11 @@ def confident_outlier(
     outcome = Outcome.PASS
     if distance > limit:
         outcome = Outcome.CRITICAL if sure > confidence else Outcome.FLAG
-    return Result(outcome, text, value=distance, limit=limit, unit="standard deviations")
+    is_weighed = rank <= studies and distance <= Novelty(distance, null).remote
+    return Result(
+        outcome, text, value=distance, limit=limit, unit="standard deviations", standing=standing_of(distance, null),
+        p_value=p_value if is_weighed else None,
+    )  # fmt: skip
 
 
 def _missing(reference: Reference | None, features: Matrix, layer: str, least: int) -> str:

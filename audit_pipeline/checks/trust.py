@@ -7,6 +7,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import binomtest, mannwhitneyu
 
 from audit_pipeline.checks.declare import Result, check, not_evaluable
+from audit_pipeline.checks.golden import golden_order
 from audit_pipeline.checks.labelled import Labelled, labelled, wilson
 from audit_pipeline.checks.wording import counted, listed, percent, shown
 from audit_pipeline.evidence import Evidence
@@ -36,11 +37,20 @@ def class_order(evidence: Evidence, *, alpha: float = 0.01, least: int = 20) -> 
     Multiclass: the studies that are right under the best other assignment of names to outputs, and not under the
     declared one, are weighed against the reverse (exact McNemar test). A sigmoid per label: the probability of a label
     must not be lower where it is present (one-sided Mann-Whitney test, Bonferroni over labels). Critical at `alpha`.
+    Golden cases of the model card decide first: one that fails is critical, and where there are no labelled reference
+    studies those that hold are enough.
     """
+    golden = golden_order(evidence)
+    if golden is not None and (golden.outcome is Outcome.CRITICAL or not _has_labels(evidence)):
+        return golden
     known = labelled(evidence, least)
     if evidence.prediction.task is Task.MULTICLASS:
         return _assignment(known, evidence.prediction, alpha)
     return _below_chance(known, evidence.prediction, alpha)
+
+
+def _has_labels(evidence: Evidence) -> bool:
+    return evidence.reference is not None and any(evidence.reference.labels)
 
 
 def _assignment(known: Labelled, prediction: Prediction, alpha: float) -> Result:

@@ -29,6 +29,7 @@ class Variant:
     make : called with the evidence and a generator of its own; returns (n, C, *S), n at most `count`; raises
     `evidence.Unanswered` with a sentence where the study has no such variant
     is_explained : whether the answers hold maps beside the logits
+    group : of the answers in the record, see `study_record.AnswerFacts`; "" for what is no question to the prediction
     """
 
     name: str
@@ -36,18 +37,20 @@ class Variant:
     count: int
     make: Maker
     is_explained: bool = False
+    group: str = ""
 
 
 VARIANTS: Registry[Variant] = Registry("variant", group="audit_pipeline.variants")
 """Every variant by its name."""
 
 
-def variant(*, count: int, sentence: str, is_explained: bool = False) -> Callable[[Maker], Maker]:
+def variant(*, count: int, sentence: str, is_explained: bool = False, group: str = "") -> Callable[[Maker], Maker]:
     """Return a decorator that registers a function under its own name as a kind of changed input."""
 
     def decorate(make: Maker) -> Maker:
         name = make.__name__
-        VARIANTS.add(name, Variant(name=name, sentence=sentence, count=count, make=make, is_explained=is_explained))
+        made = Variant(name=name, sentence=sentence, count=count, make=make, is_explained=is_explained, group=group)
+        VARIANTS.add(name, made)
         return make
 
     return decorate

@@ -46,7 +46,10 @@ def sign(
     ] = NO_TIMESTAMP,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
 ) -> None:
-    """Sign a report: REPORT.signed.pdf beside it gets a visible block and the ledger of the run an entry."""
+    """Sign a report: REPORT.signed.pdf beside it gets a visible block and the ledger of the run an entry.
+
+    An audit is not signed as reviewed or approved while a study that asks for a verdict has none in reviews.csv.
+    """
     from dataclasses import asdict
     from datetime import UTC, datetime
 
@@ -105,17 +108,21 @@ def _is_terminal() -> bool:
 def _document(found: Verification) -> dict[str, object]:
     from dataclasses import asdict
 
+    from audit_pipeline.execute.record_checks import rows_of
+
     return {
         "differences": list(found.differences),
         "signatures": [{"file": name, **asdict(one)} for name, one in found.signatures],
         "unchecked": list(found.unchecked),
+        "findings": rows_of(found.findings),
     }
 
 
 def _lines(found: Verification, *, is_run: bool) -> list[str]:
     agreed = "Every file is as the run wrote it." if is_run else "The file is as it was signed."
     lines = [*found.differences] or ([] if found.unchecked and not is_run else [agreed])
-    return [*lines, *(f"{name}: {_sentence(one)}" for name, one in found.signatures)]
+    lines += [f"{name}: {_sentence(one)}" for name, one in found.signatures]
+    return [*lines, *(f"{one.code} {one.outcome}: {one.message}" for one in found.findings)]
 
 
 def _sentence(one: SignatureFacts) -> str:

@@ -9,12 +9,12 @@ import numpy as np
 from audit_pipeline.cohort.comparison import paired
 from audit_pipeline.cohort.declare import Cell, CohortResult, Estimate, NotEvaluable, Table, cohort_check
 from audit_pipeline.cohort.discrimination import discrimination
-from audit_pipeline.cohort.multiplicity import holm
 from audit_pipeline.cohort.proportions import FEWEST
 from audit_pipeline.cohort.record import Cohort, Question
 from audit_pipeline.cohort.shortcuts import area, exceeds
 from audit_pipeline.cohort.wording import listed, p_shown, shown, with_interval
 from audit_pipeline.findings import Outcome
+from audit_pipeline.multiplicity import holm
 from audit_pipeline.records import Matrix
 
 WITHOUT_PATIENT = ("body_removed", "border_only", "text_only")

@@ -12,11 +12,11 @@ from audit_pipeline.cohort.association import Field, field_of
 from audit_pipeline.cohort.calibration import log_odds
 from audit_pipeline.cohort.declare import Cell, CohortResult, Estimate, NotEvaluable, Table, cohort_check
 from audit_pipeline.cohort.discrimination import discrimination
-from audit_pipeline.cohort.multiplicity import holm
 from audit_pipeline.cohort.record import Cohort, Ints
 from audit_pipeline.cohort.shortcuts import exceeds, out_of_fold
 from audit_pipeline.cohort.wording import counted, listed, p_shown, shown
 from audit_pipeline.findings import Outcome
+from audit_pipeline.multiplicity import holm
 from audit_pipeline.records import Scalar
 
 Vector = NDArray[np.float64]

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit_pipeline.cohort.declare import Cell, CohortResult, Estimate, NotEvaluable, Table, cohort_check
-from audit_pipeline.cohort.multiplicity import holm
 from audit_pipeline.cohort.proportions import FEWEST, clustered_proportion, effective, proportion, wilson
 from audit_pipeline.cohort.record import Cohort, Question
 from audit_pipeline.cohort.wording import estimate_of, listed, p_shown, share, shown
 from audit_pipeline.findings import Outcome
+from audit_pipeline.multiplicity import holm
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

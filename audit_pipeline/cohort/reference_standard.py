@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from audit_pipeline.cohort.calibration import log_odds
 from audit_pipeline.cohort.declare import Cell, CohortResult, NotEvaluable, Table, cohort_check
-from audit_pipeline.cohort.multiplicity import holm
 from audit_pipeline.cohort.proportions import FEWEST
 from audit_pipeline.cohort.record import Cohort, Question
 from audit_pipeline.cohort.wording import counted, p_shown, shown
 from audit_pipeline.findings import Outcome
+from audit_pipeline.multiplicity import holm
 
 Vector = NDArray[np.float64]
 Truth = NDArray[np.bool_]

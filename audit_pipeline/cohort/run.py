@@ -12,12 +12,12 @@ from threadpoolctl import threadpool_limits
 
 from audit_pipeline.cohort.catalogue import cohort_catalogue
 from audit_pipeline.cohort.declare import CohortCheck, CohortFinding, CohortResult, finding_of
-from audit_pipeline.cohort.multiplicity import holm
 from audit_pipeline.cohort.record import Cohort
 from audit_pipeline.config import CohortSection
 from audit_pipeline.declared import JSON_TYPES, fits
 from audit_pipeline.errors import ConfigError
 from audit_pipeline.findings import Outcome
+from audit_pipeline.multiplicity import holm
 from audit_pipeline.registry import unknown_name
 
 ALPHA = 0.05

@@ -13,11 +13,11 @@ from audit_pipeline.cohort.calibration import log_odds
 from audit_pipeline.cohort.comparison import clustered_variance, influence, stratified_area
 from audit_pipeline.cohort.declare import Cell, CohortResult, Estimate, NotEvaluable, Table, cohort_check
 from audit_pipeline.cohort.discrimination import Discrimination, discrimination
-from audit_pipeline.cohort.multiplicity import benjamini_hochberg, holm
 from audit_pipeline.cohort.proportions import FEWEST
 from audit_pipeline.cohort.record import Cohort, Ints, Question
 from audit_pipeline.cohort.wording import listed, p_shown, shown, with_interval
 from audit_pipeline.findings import Outcome
+from audit_pipeline.multiplicity import benjamini_hochberg, holm
 
 Vector = NDArray[np.float64]
 FOLDS = 5

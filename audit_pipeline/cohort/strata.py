@@ -11,15 +11,19 @@ from numpy.typing import NDArray
 
 from audit_pipeline.cohort.calibration import log_odds
 from audit_pipeline.cohort.declare import Cell, CohortResult, NotEvaluable, Table, cohort_check
-from audit_pipeline.cohort.multiplicity import benjamini_hochberg
 from audit_pipeline.cohort.proportions import FEWEST, proportion
 from audit_pipeline.cohort.record import Cohort, Ints, Question
 from audit_pipeline.cohort.wording import counted, estimate_of, p_shown, share, shown
 from audit_pipeline.findings import Outcome
+from audit_pipeline.multiplicity import benjamini_hochberg
 from audit_pipeline.records import Mask
 
 Vector = NDArray[np.float64]
 MOST_KEYS = 12
+KNOTS = (0.05, 0.275, 0.5, 0.725, 0.95)
+"""Quantiles at which the curve of the features over the log-odds may bend."""
+
+STUDIES_A_KNOT = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +60,7 @@ def hidden_stratum(
 ) -> CohortResult:
     """Cluster the features of each true class and compare the error rate of every cluster with the rest of the class.
 
-    The part of the features that a straight line of the log-odds explains is removed first: studies near the threshold
+    The part of the features that a smooth curve over the log-odds explains is removed first: studies near the threshold
     are wrong more often by nature, and they are no kind of their own. Gaussian mixtures on the leading principal
     components, their number by BIC. A cluster is flagged when Fisher's exact test, adjusted by Benjamini and Hochberg,
     is below `alpha`, its accuracy is lower than that of the rest by the share `drop`, and it comes back in bootstrap
@@ -118,20 +122,48 @@ def _stratum(question: str, kind: str, rows: Ints, members: Mask, wrong: Mask) -
 
 
 def unexplained(cohort: Cohort, question: Question, chosen: Mask) -> Vector:
-    """Return the features of some studies less what a straight line of the log-odds explains, standardised.
+    """Return the features of some studies less what a smooth curve over the log-odds explains, standardised.
 
-    The line is fitted to the studies that the model gets right and continued to the others: a kind of study that it
-    gets wrong would otherwise bend the line towards itself and disappear. To select by the log-odds does not bias it.
+    The curve is a restricted cubic spline through the studies of both classes that the model gets right. A kind of
+    study that it gets wrong therefore does not bend the curve towards itself and disappear, and where it lies, at
+    log-odds that speak for the other class, the curve is carried by studies of that class and not continued into the
+    unknown.
     """
     assert cohort.features is not None
-    values = cohort.features[question.rows[chosen]].astype(np.float64)
-    odds = log_odds(question.scores[chosen])
-    base = np.column_stack([np.ones_like(odds), odds])
-    right = (question.called == question.truth)[chosen]
+    odds = log_odds(question.scores)
+    right = question.called == question.truth
     fitted = right if right.sum() >= FEWEST else np.ones_like(right)
-    rest = values - base @ np.linalg.lstsq(base[fitted], values[fitted], rcond=None)[0]
+    base = curve_base(odds, odds[fitted])
+    values = cohort.features[question.rows].astype(np.float64)
+    rest = (values - base @ np.linalg.lstsq(base[fitted], values[fitted], rcond=None)[0])[chosen]
     spread = rest.std(axis=0)
     return np.asarray(np.divide(rest, spread, out=np.zeros_like(rest), where=spread > 1e-9), dtype=np.float64)
+
+
+def curve_base(values: Vector, known: Vector) -> Vector:
+    """Return the columns of a restricted cubic spline, linear beyond its outermost knots: (n, 1 + knots - 1).
+
+    The knots lie at the quantiles `KNOTS` of the known values; with fewer than `STUDIES_A_KNOT` of them for each knot,
+    or where quantiles fall together, the curve is a straight line.
+
+    References
+    ----------
+    F. E. Harrell, Regression Modeling Strategies, 2015, section 2.4.5, equation 2.25, doi:10.1007/978-3-319-19425-7.
+    """
+    columns = [np.ones_like(values), values]
+    knots = np.quantile(known, KNOTS)
+    if known.size >= STUDIES_A_KNOT * len(KNOTS) and np.diff(knots).min() > 1e-9:
+        last, before = knots[-1], knots[-2]
+        scale = (last - knots[0]) ** 2
+
+        def cube(knot: float) -> Vector:
+            return np.asarray(np.clip(values - knot, 0, None) ** 3 / scale, dtype=np.float64)
+
+        columns += [
+            cube(knot) - cube(before) * (last - knot) / (last - before) + cube(last) * (before - knot) / (last - before)
+            for knot in knots[:-2]
+        ]
+    return np.column_stack(columns)
 
 
 def clusters_of(values: Vector, most: int, seed: int) -> Ints:

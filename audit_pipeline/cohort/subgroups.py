@@ -10,11 +10,11 @@ import numpy as np
 
 from audit_pipeline.cohort.comparison import unpaired
 from audit_pipeline.cohort.declare import Cell, CohortResult, Estimate, NotEvaluable, Table, cohort_check
-from audit_pipeline.cohort.multiplicity import benjamini_hochberg, holm
 from audit_pipeline.cohort.proportions import FEWEST, clustered_proportion, effective, newcombe_difference
 from audit_pipeline.cohort.record import Cohort, Ints, Question
 from audit_pipeline.cohort.wording import counted, estimate_of, listed, p_shown, shown, with_interval
 from audit_pipeline.findings import Outcome
+from audit_pipeline.multiplicity import benjamini_hochberg, holm
 from audit_pipeline.records import Mask, Matrix
 
 MOST_LEVELS = 12
@@ -65,7 +65,7 @@ def subgroup_gap(cohort: Cohort, *, alpha: float = 0.05, margin: float = 0.05) -
     `alpha`. A gap is flagged when its adjusted p-value is below that and it is at least `margin` wide. Predictive
     values follow prevalence and are left to E19.
     """
-    gaps = _adjusted([gap for question in cohort.questions for gap in _gaps_of(cohort, question)])
+    gaps = compared_gaps(cohort)
     if not gaps:
         raise NotEvaluable(f"No group and its rest have {FEWEST} labelled positives or negatives each.")
     families = len({gap.planned for gap in gaps})
@@ -86,6 +86,11 @@ def subgroup_gap(cohort: Cohort, *, alpha: float = 0.05, margin: float = 0.05) -
         low=_least(worst.gap), high=_most(worst.gap), p_value=min(1.0, worst.adjusted * families),
         tables=(_gap_table(gaps),),
     )  # fmt: skip
+
+
+def compared_gaps(cohort: Cohort) -> list[Gap]:
+    """Return every comparison of a group with the rest that can be made, p-values adjusted, the surest first."""
+    return _adjusted([gap for question in cohort.questions for gap in _gaps_of(cohort, question)])
 
 
 def _least(gap: Estimate) -> float | None:
@@ -225,7 +230,7 @@ def subgroup_too_small(
     flagged, fewest = False, None
     for question in cohort.questions:
         clusters = cohort.clusters[question.rows]
-        for column, level, members in _every_group(cohort):
+        for column, level, members in every_group(cohort):
             inside = members[question.rows]
             for metric, kind in (("positives", question.truth), ("negatives", ~question.truth)):
                 own, rest = (np.unique(clusters[side & kind]).size for side in (inside, ~inside))
@@ -253,7 +258,8 @@ def subgroup_too_small(
     )
 
 
-def _every_group(cohort: Cohort) -> Iterator[tuple[str, str, Mask]]:
+def every_group(cohort: Cohort) -> Iterator[tuple[str, str, Mask]]:
+    """Return column, value and members of every group, also of both values of a column with two."""
     for column, values in sorted(cohort.groups().items()):
         texts = np.asarray(values)
         levels = np.unique(texts[texts != ""])

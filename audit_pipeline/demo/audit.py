@@ -35,16 +35,19 @@ def run_demo(output: Path, on_progress: OnProgress | None = None) -> list[AuditR
     key = studies / "site.key"
     key.write_bytes(SITE_KEY)
     return [
-        run_audit(_configuration(name, card, studies / cohort, key, output / card), on_progress=on_progress)
+        run_audit(
+            configuration(name, WEIGHTS / f"{card}.yaml", studies / cohort, key, output / card), on_progress=on_progress
+        )
         for cohort, card, name in AUDITS
     ]
 
 
-def _configuration(name: str, card: str, studies: Path, key: Path, output: Path) -> dict[str, Any]:
+def configuration(name: str, card: Path | dict[str, Any], studies: Path, key: Path, output: Path) -> dict[str, Any]:
+    """Return what the demo asks of an audit with an embedded card."""
     return {
         "audit": {"name": name},
         "input": {"paths": [studies], "labels": studies / "labels.csv"},
-        "model": {"card": WEIGHTS / f"{card}.yaml"},
+        "model": {"card": card},
         "explain": {"methods": ["gradcam", "hirescam"], "targets": "top2"},
         "run": {"site_key": key, "output": output},
     }

@@ -61,8 +61,36 @@ def write_dx_cohort(folder: Path, seed: int = 0) -> None:
         name = f"radiograph-{number:03d}"
         content = dx_file(values, seen.spacing_mm, _identity("DX", number), photometric=photometric)
         _write(folder / f"{name}.dcm", content)
-        labels.append(Label(name, "nodule" if made.label else "clear", fault))
+        labels.append(Label(name, _name(made), fault))
     _write_labels(folder, labels)
+
+
+def write_clean_ct(folder: Path, seeds: Sequence[int]) -> None:
+    """Write a clean chest CT for every phantom seed, every sixth as a NIfTI file, half of them with a nodule."""
+    labels = []
+    for number in seeds:
+        made = phantom(number, nodule=(number + number // 6) % 2 == 0)
+        if number % 6 == 5:
+            labels.append(_write_nifti(folder, number, made))
+        else:
+            labels.append(_write_series(folder, number, made, _files(made, number)))
+    _write_labels(folder, labels)
+
+
+def write_clean_dx(folder: Path, seeds: Sequence[int]) -> None:
+    """Write a clean chest radiograph for every phantom seed, half of them with a nodule."""
+    labels = []
+    for number in seeds:
+        made = phantom(number, nodule=number % 2 == 0)
+        seen = radiograph(made, number)
+        content = dx_file(seen.values, seen.spacing_mm, _identity("DX", number))
+        _write(folder / f"radiograph-{number:03d}.dcm", content)
+        labels.append(Label(f"radiograph-{number:03d}", _name(made), ""))
+    _write_labels(folder, labels)
+
+
+def _name(made: Phantom) -> str:
+    return "nodule" if made.label else "clear"
 
 
 def _seed(seed: int, number: int) -> int:
@@ -108,13 +136,13 @@ def _write_series(folder: Path, number: int, made: Phantom, files: Sequence[byte
     order = np.random.default_rng([number, 9]).permutation(len(files))
     for place, content in zip(order, files, strict=True):
         _write(folder / name / f"IM{place:04d}", content)
-    return Label(name, "nodule" if made.label else "clear", fault)
+    return Label(name, _name(made), fault)
 
 
 def _write_nifti(folder: Path, number: int, made: Phantom) -> Label:
     name = f"study-{number:03d}"
     _write(folder / f"{name}.nii.gz", nifti_bytes(made.values, made.affine, (None, None, None)))
-    return Label(name, "nodule" if made.label else "clear", "")
+    return Label(name, _name(made), "")
 
 
 def _write(path: Path, content: bytes) -> None:

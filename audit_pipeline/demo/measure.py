@@ -1,23 +1,19 @@
-"""What an embedded classifier is worth on phantoms it never saw, and the reference table it is compared with."""
+"""What an embedded classifier is worth on phantoms it never saw."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
-from pyarrow import parquet
 from torch import Tensor, nn
 
 from audit_pipeline.card import ModelCard
 from audit_pipeline.cohort.discrimination import discrimination
 from audit_pipeline.demo.examples import Example
 from audit_pipeline.explain.engine import explain_batch
-from audit_pipeline.explain.layers import choose_layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +78,3 @@ def performance(held_out: Scores, threshold: float) -> dict[str, Any]:
         "held_out_specificity": f"{int((~called[~labels]).sum())}/{int((~labels).sum())}",
         "peak_within_one_cell_of_detected_nodule": f"{on_nodule}/{len(held_out.peak_cells)}",
     }
-
-
-def reference_bytes(network: nn.Module, given: Sequence[Example], card: ModelCard) -> bytes:
-    """Return the reference table: pooled features, and mean, deviation, minimum and maximum of each input."""
-    features = scores(network, given, card).features.numpy()
-    rows = [one.values.astype(np.float64) for one in given]
-    intensities = np.array([[row.mean(), row.std(), row.min(), row.max()] for row in rows], dtype=np.float32)
-    columns = {
-        name: pa.FixedSizeListArray.from_arrays(pa.array(table.reshape(-1)), table.shape[1])
-        for name, table in (("features", features), ("intensities", intensities))
-    }
-    stream = io.BytesIO()
-    layer = choose_layer(network, torch.from_numpy(given[0].values)[None])
-    parquet.write_table(pa.table(columns, metadata={"layer": layer}), stream, compression="zstd")
-    return stream.getvalue()

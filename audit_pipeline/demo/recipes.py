@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import yaml
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,3 +94,9 @@ RECIPES: dict[str, Recipe] = {
         penalty=0.1,
     ),
 }
+
+
+def card_text(card: Mapping[str, Any]) -> str:
+    """Return an embedded card as it stands in its file."""
+    body = yaml.safe_dump(dict(card), sort_keys=False, width=120)
+    return f"# Written by audit_pipeline.demo.train and audit_pipeline.demo.references.\n{body}"

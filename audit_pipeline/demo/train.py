@@ -4,8 +4,8 @@ Each network first learns on small crops, half of them around a nodule, the othe
 patient without it. Global average pooling makes the network independent of the crop's size; the linear head is then
 fitted to whole images, and the whole network is tuned on them, while evidence in the air around the body and at the
 rim of the image, and evidence for a nodule far from it, is penalised (right for the right reasons: Ross et al. 2017,
-arXiv:1703.03717). The head is then calibrated. Seeds of training,
-tuning, calibration (the reference) and held-out evaluation are disjoint from each other and from the demo cohort.
+arXiv:1703.03717). The head is then calibrated. Seeds of training, tuning, the reference (see `references`) and held-out
+evaluation are disjoint from each other and from the demo cohort.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from torch.nn import functional
 
 from audit_pipeline.card import ModelCard, read_card
 from audit_pipeline.demo.examples import Example, examples
-from audit_pipeline.demo.measure import Scores, best_threshold, evidence, performance, reference_bytes, scores
-from audit_pipeline.demo.recipes import RECIPES, Recipe
+from audit_pipeline.demo.measure import Scores, best_threshold, evidence, performance, scores
+from audit_pipeline.demo.recipes import RECIPES, Recipe, card_text
 from audit_pipeline.explain.layers import choose_layer
 from audit_pipeline.models.networks import build_network
 from audit_pipeline.store.files import sha256
 
 TRAINING = range(10_000, 10_700)
 TUNING = range(20_000, 20_200)
-REFERENCE = range(30_000, 30_240)
+REFERENCE = range(30_000, 30_120)
 HELD_OUT = range(40_000, 40_240)
 SEED = 20261122
 AIR_LEVEL = 0.04
@@ -41,7 +41,7 @@ AIR_LEVEL = 0.04
 
 
 def main() -> None:
-    """Train what the command line asks for and write weights, cards and reference tables."""
+    """Train what the command line asks for and write weights and cards; `references` measures the clean studies."""
     parser = argparse.ArgumentParser(description="Train the embedded classifiers on phantoms.")
     parser.add_argument("--only", choices=sorted(RECIPES), help="train one of them")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "weights")
@@ -80,14 +80,12 @@ def finish(name: str, recipe: Recipe, network: nn.Module, output: Path, start: f
         "data": "phantoms of audit_pipeline.demo.phantom, no patient data",
         "training_phantoms": 2 * len(TRAINING),
         "tuning_phantoms": len(TUNING),
-        "reference_phantoms": len(REFERENCE),
         "held_out_phantoms": len(HELD_OUT),
         **performance(scores(network, examples(HELD_OUT, card), card), threshold),
         "seed": SEED,
         "minutes": round((time.perf_counter() - start) / 60, 1),
     }
-    reference = reference_bytes(network, examples(REFERENCE, card), card)
-    _write(name, recipe, network, threshold, facts, reference, output)
+    _write(name, recipe, network, threshold, facts, output)
     _say(start, yaml.safe_dump(facts, sort_keys=False))
 
 
@@ -285,21 +283,17 @@ def _write(
     network: nn.Module,
     threshold: float,
     facts: dict[str, Any],
-    reference: bytes,
     output: Path,
 ) -> None:
     output.mkdir(parents=True, exist_ok=True)
     weights = save({key: value.contiguous() for key, value in network.state_dict().items()})
-    files = {"weights": (f"{name}.safetensors", weights), "reference": (f"{name}_reference.parquet", reference)}
+    (output / f"{name}.safetensors").write_bytes(weights)
     card = dict(recipe.card)
-    for key, (file, content) in files.items():
-        (output / file).write_bytes(content)
-        card[key] = {"path": file, "sha256": sha256(content)}
+    card["weights"] = {"path": f"{name}.safetensors", "sha256": sha256(weights)}
     card["thresholds"] = {recipe.card["classes"][-1]: threshold}
     card["thresholds_from"] = f"largest Youden index on {len(TUNING)} tuning phantoms"
     card["development"] = facts
-    text = f"# Written by audit_pipeline.demo.train.\n{yaml.safe_dump(card, sort_keys=False, width=120)}"
-    (output / f"{name}.yaml").write_text(text, encoding="utf-8")
+    (output / f"{name}.yaml").write_text(card_text(card), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -13,10 +15,13 @@ from audit_pipeline.cohort.catalogue import cohort_catalogue
 from audit_pipeline.cohort.record import Plan
 from audit_pipeline.cohort.summary import summarise, worst_first
 from audit_pipeline.config import AuditConfig
-from audit_pipeline.execute.cohort import concluded, gathered
+from audit_pipeline.execute import story
+from audit_pipeline.execute.clinical import identified
+from audit_pipeline.execute.cohort import KEPT, concluded, described, gathered
+from audit_pipeline.execute.record_checks import outcomes_of, record_findings, record_modes, rows_of, run_evidence
 from audit_pipeline.load import NOTES
-from audit_pipeline.pipeline import render
 from audit_pipeline.records import Panel, Status
+from audit_pipeline.rendering import render
 from audit_pipeline.report import ReportContext, render_audit, render_audit_html
 from audit_pipeline.scales import Scale, Sign, cohort_scale, largest
 from audit_pipeline.store.figures import read_figures
@@ -28,9 +33,6 @@ from audit_pipeline.study_record import ExplanationFacts, StudyRecord
 
 COHORT_SCHEMA = "audit-pipeline/cohort/1"
 RUN_DIGITS = 12
-MOST_THUMBNAILS = 200
-"""Pictures in the audit report, for the worst studies; their slices are held in memory at once."""
-
 OnProgress = Callable[[int, int, str], None]
 """Called with the studies done, the studies to do, and a sentence about the last one."""
 
@@ -60,12 +62,12 @@ def render_reports(run: Path, on_progress: OnProgress | None = None) -> AuditRes
     Raises
     ------
     StoreError
-        The folder is not a finished run, or a record is damaged.
+        The folder is not a finished run, a record is damaged, or a clinical run has lost its linkage.
     """
     folder = RunFolder(run)
     facts = folder.run()
     config = AuditConfig.model_validate(facts["configuration"])
-    context = report_context(config, facts)
+    context = identified(report_context(config, facts), folder)
     records = folder.records()
     sampled = sampled_keys([record.study for record in records], config)
     for done, record in enumerate(records, 1):
@@ -73,13 +75,19 @@ def render_reports(run: Path, on_progress: OnProgress | None = None) -> AuditRes
             folder.write(f"studies/{record.study}/{name}", content)
         if on_progress:
             on_progress(done, len(records), f"{record.study} rendered")
-    return close(folder, context, config, excluded=facts.get("counts", {}).get("excluded", 0))
+    left_out = facts.get("left_out") or _unexplained(facts.get("counts", {}).get("excluded", 0))
+    return close(folder, context, config, excluded=left_out)
+
+
+def _unexplained(count: int) -> dict[str, int]:
+    """Return the exclusions of a run that kept no reasons."""
+    return {"no reason recorded": count} if count else {}
 
 
 def report_context(config: AuditConfig, run: Mapping[str, Any]) -> ReportContext:
     """Return what stands on every report of a run, from the configuration and the content of ``run.json``."""
     modes = [*(check.mode for check in catalogue().values()), *NOTES]
-    modes += [check.mode for check in cohort_catalogue().values()]
+    modes += [*(check.mode for check in cohort_catalogue().values()), *record_modes()]
     return ReportContext(
         run=sha256(json_bytes(run["identity"]))[:RUN_DIGITS],
         audit_name=config.audit.name,
@@ -144,18 +152,27 @@ def _of_the_cohort(
 ) -> dict[str, Any]:
     """Return what the checks of the cohort say, or said when the run was closed."""
     known = folder.cohort() if plan is None else {}
-    if "cohort_checks" in known and "fmea" in known:
-        return {key: known[key] for key in ("cohort_checks", "fmea")}
-    cohort = gathered(folder, records, plan or Plan(), config)
+    kept = {key: known[key] for key in KEPT if key in known}
+    if len(kept) == len(KEPT):
+        return kept
+    declared = plan or Plan(groups=tuple(config.cohort.groups), claims=config.cohort.claims)
+    cohort = gathered(folder, records, declared, config)
     planted = {code: rates.found for code, rates in error_rates().items()}
-    return concluded(cohort, config, context.failure_modes, outcomes, planted)
+    found = concluded(cohort, config, context.failure_modes, outcomes, planted)
+    return {**found, **described(cohort, records), **kept}
 
 
 def close(
-    folder: RunFolder, context: ReportContext, config: AuditConfig, *, excluded: int, plan: Plan | None = None
+    folder: RunFolder,
+    context: ReportContext,
+    config: AuditConfig,
+    *,
+    excluded: Mapping[str, int],
+    plan: Plan | None = None,
 ) -> AuditResult:
     """Write everything that speaks of the whole cohort, and the chain over all files.
 
+    excluded : reason -> studies that got no record
     plan : what was declared beforehand; None renders again what the checks of the cohort said before
     """
     records = worst_first(folder.records())
@@ -163,22 +180,49 @@ def close(
         context = replace(context, cohort_scales=cohort_scales(records, context.settings.sign))
         _render_again(folder, records, context)
     counts = {str(status): sum(record.status is status for record in records) for status in Status}
-    counts = {"found": len(records) + excluded, **counts, "excluded": excluded}
+    lost = sum(excluded.values())
+    counts = {"found": len(records) + lost, **counts, "excluded": lost}
+    facts = {**folder.run(), "counts": counts, "left_out": dict(excluded)}
+    if plan is not None and story.is_changed(facts, config):
+        facts["plan_changed"] = True
+    of_the_record = record_findings(run_evidence(facts, records))
+    facts["record_checks"] = rows_of(of_the_record)
     folder.write("results.parquet", results_bytes(records))
     folder.write("findings.parquet", findings_bytes(records))
-    summary: dict[str, Any] = {**asdict(summarise(records)), "counts": counts}
-    summary |= _of_the_cohort(folder, records, context, config, plan, summary["outcomes"])
+    found = summarise(records)
+    summary: dict[str, Any] = {**asdict(found), "counts": counts}
+    outcomes = {**summary["outcomes"], **outcomes_of(of_the_record)}
+    summary |= _of_the_cohort(folder, records, context, config, plan, outcomes)
+    summary |= story.told(records, found, facts, excluded)
+    summary["reviews"] = story.reviewed(folder, records, context.failure_modes)
     folder.write("fmea.csv", fmea_bytes(summary["fmea"]))
-    cohort = json_bytes({"schema": COHORT_SCHEMA, **summary, "worst_first": [r.study for r in records]})
-    folder.write("cohort.json", cohort)
-    thumbnails = {one.study: panel for one in records[:MOST_THUMBNAILS] for panel in _panels(folder, one, most=1)}
-    facts = {**folder.run(), "counts": counts}
-    attached = {"cohort.json": cohort, "run.json": timeless_run(facts)}
-    folder.write("report.pdf", render_audit(records, summary, thumbnails, context, attached))
-    if context.settings.html != "none":
-        pages = {one.study: f"studies/{one.study}/report.html" for one in records}
-        pages = {study: page for study, page in pages.items() if (folder.path / page).exists()}
-        folder.write("report.html", render_audit_html(records, summary, thumbnails, context, pages))
+    _write_reports(folder, records, summary, context, facts)
     folder.write_json("run.json", {**facts, "end": datetime.now(UTC).isoformat(timespec="seconds")})
     write_ledger(folder.path)
     return AuditResult(folder=folder.path, report=folder.report, counts=counts, records=tuple(records))
+
+
+def _write_reports(
+    folder: RunFolder,
+    records: Sequence[StudyRecord],
+    summary: Mapping[str, Any],
+    context: ReportContext,
+    facts: Mapping[str, Any],
+) -> None:
+    """Write ``cohort.json`` and the audit report drawn from it, for paper and for a browser."""
+    cohort = json_bytes({"schema": COHORT_SCHEMA, **summary, "worst_first": [one.study for one in records]})
+    folder.write("cohort.json", cohort)
+    small, large = story.pictures(folder, records, summary, _first_panel)
+    attached = {"cohort.json": cohort, "run.json": timeless_run(facts)}
+    told = story.facts(facts, records, large, attached)
+    drawn_from = json.loads(cohort)
+    folder.write("report.pdf", render_audit(records, drawn_from, small, context, attached, told))
+    gc.collect()  # the parts of a finished PDF refer to each other in circles, which would outlive the next report
+    if context.settings.html != "none":
+        pages = {one.study: f"studies/{one.study}/report.html" for one in records}
+        pages = {study: page for study, page in pages.items() if (folder.path / page).exists()}
+        folder.write("report.html", render_audit_html(records, drawn_from, small, context, pages, told))
+
+
+def _first_panel(folder: RunFolder, record: StudyRecord) -> tuple[Panel, ...]:
+    return _panels(folder, record, most=1)

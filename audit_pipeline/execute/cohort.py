@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from audit_pipeline.card import ModelCard
+from audit_pipeline.checks import error_rates
 from audit_pipeline.cohort.declare import CohortFinding
 from audit_pipeline.cohort.fmea import FmeaRow, fmea
 from audit_pipeline.cohort.gather import cohort_of
+from audit_pipeline.cohort.proportions import proportion
 from audit_pipeline.cohort.record import Cohort, Plan
 from audit_pipeline.cohort.run import run_cohort_checks
+from audit_pipeline.cohort.statistics import statistics
+from audit_pipeline.cohort.wording import estimate_of
 from audit_pipeline.config import AuditConfig
 from audit_pipeline.errors import ConfigError, StoreError
 from audit_pipeline.findings import FailureMode
@@ -27,6 +33,8 @@ from audit_pipeline.store.traits import read_traits
 from audit_pipeline.study_record import StudyRecord
 
 LOG = logging.getLogger("audit_pipeline")
+KEPT = ("cohort_checks", "fmea", "statistics", "detectors")
+"""Keys of ``cohort.json`` that were found when the run was closed; a report that is rendered again only reads them."""
 
 
 def plan_of(config: AuditConfig, card: ModelCard, secret: bytes) -> Plan:
@@ -122,6 +130,26 @@ def concluded(
     }
 
 
+def described(cohort: Cohort | None, records: Sequence[StudyRecord]) -> dict[str, Any]:
+    """Return the keys that the chapters of the report are drawn from: ``statistics`` and ``detectors``.
+
+    ``detectors`` has a row per check that the test bench measured: ``found``, the planted faults of severity 3 to 5 on
+    which it did not pass, ``by_severity`` the same for each, and ``quiet``, the clean studies without a flag.
+    """
+    with threadpool_limits(1):  # sums in the same order everywhere
+        found = statistics(cohort, records)
+    detectors = [
+        {
+            "code": code,
+            "found": estimate_of(proportion(*rates.found)),
+            "by_severity": {str(grade): estimate_of(proportion(*pair)) for grade, pair in rates.by_severity.items()},
+            "quiet": estimate_of(proportion(*rates.quiet)),
+        }
+        for code, rates in error_rates().items()
+    ]
+    return {"statistics": _plain(found), "detectors": _plain(detectors)}
+
+
 def _kind(one: CohortFinding) -> str:
     """Return whether a finding tests a limit declared beforehand, follows a rule, or was found by looking."""
     if one.is_confirmatory:
@@ -130,6 +158,8 @@ def _kind(one: CohortFinding) -> str:
 
 
 def _plain(content: Any) -> Any:
+    if is_dataclass(content) and not isinstance(content, type):
+        return _plain(asdict(content))
     if isinstance(content, dict):
         return {key: _plain(value) for key, value in content.items()}
     if isinstance(content, list | tuple):

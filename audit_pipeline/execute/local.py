@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from audit_pipeline.card import ModelCard, read_card
 from audit_pipeline.checks import validate_settings
 from audit_pipeline.cohort.run import validate_cohort_settings
-from audit_pipeline.config import AuditConfig, read_config
+from audit_pipeline.config import CLINICAL, AuditConfig, read_config
 from audit_pipeline.errors import ConfigError
 from audit_pipeline.evidence import Reference
+from audit_pipeline.execute.clinical import clinical_rows, identified, require_profile
 from audit_pipeline.execute.closing import AuditResult, OnProgress, close, report_context, sampled_keys
 from audit_pipeline.execute.cohort import plan_of
+from audit_pipeline.execute.golden import golden_cases, golden_facts, require_golden
 from audit_pipeline.execute.layers import with_layer
-from audit_pipeline.execute.plan import Work, linkage, plan
+from audit_pipeline.execute.plan import Work, plan
+from audit_pipeline.execute.run_facts import code_facts, first_facts, identity_of, model_facts
 from audit_pipeline.explain.methods import EXPLAINERS
 from audit_pipeline.load import find_studies, read_labels, validate_rules
 from audit_pipeline.models.classifier import Classifier, load_classifier
 from audit_pipeline.pipeline import Auditor, audit_study, ready
-from audit_pipeline.store.files import json_bytes, sha256
 from audit_pipeline.store.pseudonym import site_key
 from audit_pipeline.store.reference import read_reference
 from audit_pipeline.store.run_folder import RunFolder
-from audit_pipeline.study_record import ModelFacts, StudyRecord
+from audit_pipeline.study_record import StudyRecord
 
 LOG = logging.getLogger("audit_pipeline")
-SOFTWARE = ("audit-pipeline", "torch", "monai", "numpy", "scipy", "pydicom", "nibabel", "reportlab")
 
 
 def run_audit(  # noqa: PLR0913 - the overrides of the command line
@@ -74,6 +74,7 @@ def run_audit(  # noqa: PLR0913 - the overrides of the command line
     for method in settings.explain.methods:
         EXPLAINERS[method]
     card = read_card(settings.model.card)
+    require_golden(card)
     labels = read_labels(settings.input.labels) if settings.input.labels else {}
     secret = site_key(settings.run.site_key)
     declared = plan_of(settings, card, secret)
@@ -82,12 +83,20 @@ def run_audit(  # noqa: PLR0913 - the overrides of the command line
     classifier = ready(load_classifier(card, device=settings.run.device, allow_code=allow_code))
     folder = RunFolder(settings.run.output)
     reference = _reference(settings, card, own=own_reference)
-    run = folder.open(_identity(settings, card, classifier, reference), _first_facts(settings, card, classifier))
+    identity = identity_of(settings, card, classifier, reference)
+    run = folder.open(identity, first_facts(settings, card, classifier, secret))
+    require_profile(run, settings)
+    if settings.report.profile == CLINICAL:
+        folder.close_to_others()
+    folder.write_linkage(clinical_rows(planned, settings))
     auditor = _auditor(settings, card, classifier, run, planned.work, reference)
+    auditor = replace(auditor, context=identified(auditor.context, folder))
     auditor = with_layer(auditor, planned, folder)
+    auditor = replace(auditor, golden=golden_cases(auditor))
+    _note(folder, auditor)
     _audit_all(folder, planned.work, auditor, on_progress)
-    folder.write_linkage(linkage(planned))
-    return close(folder, auditor.context, settings, excluded=len(planned.excluded), plan=declared)
+    left_out = Counter(reason for _, reason in planned.excluded)
+    return close(folder, auditor.context, settings, excluded=left_out, plan=declared)
 
 
 def resolved(
@@ -121,59 +130,6 @@ def resolved(
     if not settings.input.paths:
         raise ConfigError("input.paths: no input is named; give files or folders here or with --input")
     return settings
-
-
-def _identity(
-    config: AuditConfig, card: ModelCard, classifier: Classifier, reference: Reference | None
-) -> dict[str, str]:
-    """Return what two runs must share to share a folder; new studies and other reports are welcome in it."""
-    content = config.model_dump(mode="json")
-    deciding = {name: content[name] for name in ("explain", "checks")}
-    deciding["level"] = content["audit"]["level"]
-    deciding["input"] = {name: value for name, value in content["input"].items() if name not in {"paths", "labels"}}
-    deciding["run"] = {name: content["run"][name] for name in ("precision", "seed")}
-    deciding["checks"].pop("reference", None)
-    return {
-        "settings": sha256(json_bytes(deciding)),
-        "model_card": card.digest(),
-        "weights": classifier.weights_sha256,
-        "device": classifier.device_name,
-        "reference": "" if reference is None else reference.digest,
-    }
-
-
-def _first_facts(config: AuditConfig, card: ModelCard, classifier: Classifier) -> dict[str, Any]:
-    """Return the content of ``run.json`` at the start; paths of the machine are left out."""
-    configuration = config.model_dump(mode="json")
-    configuration["input"]["paths"] = []
-    configuration["input"]["labels"] = None
-    configuration["run"]["site_key"] = None
-    configuration["run"]["output"] = "."
-    configuration["model"]["card"] = {"name": card.name, "version": card.version, "sha256": card.digest()}
-    configuration["checks"]["reference"] = None
-    configuration["cohort"]["baseline"] = None
-    configuration["cohort"]["development_sites"] = []
-    return {
-        "configuration": configuration,
-        "model": asdict(model_facts(card, classifier)),
-        "device": classifier.device_name,
-        "versions": {name: version(name) for name in SOFTWARE},
-        "start": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def model_facts(card: ModelCard, classifier: Classifier) -> ModelFacts:
-    """Return what is kept of the model that speaks."""
-    return ModelFacts(
-        name=card.name,
-        version=card.version,
-        task=str(card.task),
-        classes=tuple(card.classes),
-        card_sha256=card.digest(),
-        weights_sha256=classifier.weights_sha256,
-        network=card.network.name if card.network else str(card.factory),
-        intended_use=card.intended_use,
-    )
 
 
 def _reference(config: AuditConfig, card: ModelCard, *, own: bool) -> Reference | None:
@@ -211,12 +167,22 @@ def _auditor(
     )
 
 
+def _note(folder: RunFolder, auditor: Auditor) -> None:
+    """Add to ``run.json`` what this start of the run found: what the golden cases say, and whether the code changed."""
+    run = folder.run()
+    noted = {**run, "golden": golden_facts(auditor.golden, auditor.card.classes)}
+    if run.get("code", {}).get("sha256") != code_facts()["sha256"]:
+        noted["other_code"] = code_facts()["sha256"]
+    if noted != run:
+        folder.write_json("run.json", noted)
+
+
 def _audit_all(folder: RunFolder, work: Sequence[Work], auditor: Auditor, on_progress: OnProgress | None) -> None:
     for done, one in enumerate(work, 1):
         if folder.is_committed(one.key):
             sentence = f"{one.key} was finished before"
         else:
-            dossier = audit_study(one.source, one.key, one.label, auditor, one.facts)
+            dossier = audit_study(one.source, one.key, one.label, auditor, one.facts, one.mask)
             folder.commit(dossier.record, dossier.files)
             sentence = _sentence(dossier.record)
         LOG.info("%d of %d: %s", done, len(work), sentence)

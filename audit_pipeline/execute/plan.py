@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,7 +45,8 @@ def plan(
 ) -> Plan:
     """Return the studies to audit and those left out with the reason, both in the order they were found.
 
-    folder : where the paths of the masks in the labels file start; None leaves the masks out
+    folder : where the paths of the masks in the labels file start; None leaves the masks out. A mask that lies among
+        the studies is none of them
     """
     index, parts = shard
     if not 1 <= index <= parts:
@@ -55,12 +56,14 @@ def plan(
     clutter: list[tuple[Work, str]] = []
     seen: set[str] = set()
     known = facts_of(labels, lambda text: study_key(text, secret), folder)
+    masks = {told.mask.resolve() for told in known.values() if told.mask is not None}
     for source in sources:
         key = study_key(source.identity, secret)
         told = known.get(source.name, StudyFacts())
-        one = Work(source, key, labels.get(source.name, {}).get("label"), told.facts, told.mask)
-        if source.is_clutter:
-            clutter.append((one, "no study: text or empty files"))
+        one = Work(source, key, told.label, told.facts, told.mask)
+        reason = _no_study(source, masks)
+        if reason:
+            clutter.append((one, reason))
         elif key in seen:
             excluded.append((one, "the same study was found before"))
         elif int(key, 16) % parts != index - 1:
@@ -72,8 +75,17 @@ def plan(
         seen.add(key)
     unknown = sorted(set(labels) - {source.name for source in sources})
     if unknown:
-        LOG.warning("%d labels name no study that was found, for example row %r", len(unknown), unknown[0])
+        row = list(labels).index(unknown[0]) + 1
+        LOG.warning("%d labels name no study that was found, for example row %d of the labels file", len(unknown), row)
     return Plan(tuple(work), tuple(excluded), tuple(clutter))
+
+
+def _no_study(source: StudySource, masks: Collection[Path]) -> str:
+    """Return why a source is no study, "" for one."""
+    if source.is_clutter:
+        return "no study: text or empty files"
+    is_mask = bool(masks) and all(path.resolve() in masks for path in source.files)
+    return "no study: a reference mask" if is_mask else ""
 
 
 def linkage(planned: Plan) -> list[dict[str, str]]:

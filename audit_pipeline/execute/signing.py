@@ -21,6 +21,7 @@ from audit_pipeline.report.statement import (
 )
 from audit_pipeline.store.files import write_atomically
 from audit_pipeline.store.ledger import LEDGER, add_signature, is_as_written
+from audit_pipeline.store.reviews import REVIEWS
 
 SIGNED_SUFFIX = ".signed.pdf"
 
@@ -52,6 +53,7 @@ def sign_report(
     run = run_of(report)
     content = _to_sign(report, place, run)
     signing.check_report(content)
+    signing.check_reviews(content, statement.meaning)
     _, wrong = checking.check_signatures(content)
     if wrong:
         raise SigningError(f"the report cannot be signed further: {wrong[0]}")
@@ -88,7 +90,8 @@ def _to_sign(report: Path, place: Path, run: Path | None) -> bytes:
         content = report.read_bytes()
     except OSError as error:
         raise ForeignReportError(f"the report cannot be read: {error.strerror}; name a report.pdf or a run") from error
-    for path in (report, place):
+    reviews = () if run is None else (run / REVIEWS,)
+    for path in (report, place, *reviews):
         if run and path.exists() and not is_as_written(run, path.absolute().relative_to(run).as_posix()):
             raise StoreError(f"{path.name} is not as the ledger of its run says; find out why with the command verify")
     if place == report or not place.exists():

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from audit_pipeline.blanking import blanked
 from audit_pipeline.dossier import explanation_facts
 from audit_pipeline.errors import StoreError
 from audit_pipeline.explain.views import panels
@@ -45,12 +46,13 @@ def pictures(
 ) -> tuple[dict[Key, list[str]], dict[str, bytes]]:
     """Return, per map, the names of its pictures, and the pictures: the planes through its own peak, or the 2D image.
 
-    The colours of a method are on one scale over all its targets.
+    The colours of a method are on one scale over all its targets. Text in the pixels is blanked.
     """
     names: dict[Key, list[str]] = {}
     files: dict[str, bytes] = {}
+    low, high = (record.image.window if record.image else None) or (0.0, 0.0)
     for one in explanations:
-        drawn = overlay_pictures(record, panels(image, [one]), context)
+        drawn = overlay_pictures(record, blanked(panels(image, [one]), image, (low + high) / 2), context)
         names[one.method, one.target] = list(drawn)
         files |= drawn
     return names, files

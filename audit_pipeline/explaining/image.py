@@ -12,14 +12,14 @@ from audit_pipeline.card import read_card
 from audit_pipeline.config import AuditConfig, read_config
 from audit_pipeline.dossier import image_facts, map_files, prediction_facts
 from audit_pipeline.errors import AuditError, LoadError, NotAStudyError, SeveralStudiesError
-from audit_pipeline.execute.local import model_facts
+from audit_pipeline.execute.run_facts import model_facts
 from audit_pipeline.explain.methods import EXPLAINERS
 from audit_pipeline.explain.ranking import LayerEvidence, why
 from audit_pipeline.explaining.files import described, pictures, save
 from audit_pipeline.explaining.layers import field_facts
 from audit_pipeline.explaining.measures import Subject, faithfulness_facts, peak_facts, region_facts
-from audit_pipeline.explaining.reference import Reference, localisation_facts, read_reference, reference_facts
-from audit_pipeline.load import StudySource, deliver, find_studies
+from audit_pipeline.explaining.reference import localisation_facts, reference_facts
+from audit_pipeline.load import ReferenceMask, StudySource, deliver, find_studies, read_reference_mask
 from audit_pipeline.load.chosen import settings_from
 from audit_pipeline.models.classifier import load_classifier
 from audit_pipeline.pipeline import (
@@ -80,7 +80,7 @@ class _Case:
 
     image: Image
     prepared: Prepared
-    reference: Reference | None
+    reference: ReferenceMask | None
 
 
 @dataclass(slots=True)
@@ -116,7 +116,7 @@ def explain_image(path: Path, wanted: Wanted, on_progress: OnProgress | None = N
     config = _config(wanted)
     source = _source(path)
     auditor = _auditor(config, wanted)
-    reference = None if wanted.mask is None else read_reference(wanted.mask)
+    reference = None if wanted.mask is None else read_reference_mask(wanted.mask)
     steps = _Steps(4 + len(config.explain.methods) + wanted.rank_layers, on_progress)
     steps("model loaded")
     try:

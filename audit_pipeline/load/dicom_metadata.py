@@ -10,12 +10,12 @@ import pydicom
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
 
+from audit_pipeline.disclosure import POOLED_AGE, WITHHELD
 from audit_pipeline.load.dicom_elements import exactly, numbers, text, uid_name
+from audit_pipeline.load.dicom_withheld import withheld
 from audit_pipeline.records import Scalar
 
 LONGEST_TEXT = 64
-OLDEST_YEARS = 90
-"""Ages above are pooled (HIPAA safe harbor, 45 CFR 164.514(b)(2)(i)(C))."""
 
 TEXT_FIELDS: Final = (
     "Modality",
@@ -58,7 +58,10 @@ _TAGS: Final = tuple(
 
 
 def metadata_of(dataset: pydicom.Dataset, transfer_syntax: str) -> dict[str, Scalar]:
-    """Return the allow-listed fields of one file that are present and readable."""
+    """Return the allow-listed fields of one file that are present, readable and name nobody.
+
+    The fields left out because of their text are listed under `disclosure.WITHHELD`.
+    """
     found: dict[str, Scalar] = {keyword: printable(text(dataset, keyword)) for keyword in TEXT_FIELDS}
     for keyword in NUMBER_FIELDS:
         single = exactly(dataset, keyword, 1)
@@ -71,7 +74,10 @@ def metadata_of(dataset: pydicom.Dataset, transfer_syntax: str) -> dict[str, Sca
     found["PatientAge"] = age_years(text(dataset, "PatientAge"))
     found["ContrastBolusAgent"] = "yes" if text(dataset, "ContrastBolusAgent") else "no"
     found["TransferSyntaxUID"] = uid_name(transfer_syntax) or "private"
-    return {keyword: value for keyword, value in found.items() if value not in (None, "")}
+    given = {keyword: value for keyword, value in found.items() if value not in (None, "")}
+    left_out = withheld(dataset, given)
+    kept: dict[str, Scalar] = {keyword: value for keyword, value in given.items() if keyword not in left_out}
+    return kept | ({WITHHELD: ", ".join(sorted(left_out))} if left_out else {})
 
 
 def in_common(every: Sequence[tuple[pydicom.Dataset, str]]) -> dict[str, Scalar]:
@@ -85,10 +91,12 @@ def in_common(every: Sequence[tuple[pydicom.Dataset, str]]) -> dict[str, Scalar]
         if key not in distinct:
             distinct[key] = metadata_of(dataset, syntax)
     first, *others = distinct.values()
-    return {
+    shared = {
         keyword: value if all(other.get(keyword) == value for other in others) else None
         for keyword, value in first.items()
     }
+    left_out = {one for found in distinct.values() for one in str(found.get(WITHHELD) or "").split(", ") if one}
+    return {**shared, WITHHELD: ", ".join(sorted(left_out))} if left_out else shared
 
 
 def _raw(dataset: pydicom.Dataset, tag: int) -> object:
@@ -122,7 +130,7 @@ def age_years(value: str) -> int | None:
     if match is None:
         return None
     per_year = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}[match[2]]
-    return min(int(int(match[1]) / per_year), OLDEST_YEARS)
+    return min(int(int(match[1]) / per_year), POOLED_AGE)
 
 
 def _windows(dataset: pydicom.Dataset) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from audit_pipeline.disclosure import WITHHELD
 from audit_pipeline.errors import LimitError, NoGeometryError
 from audit_pipeline.findings import Finding, Outcome
 from audit_pipeline.geometry import spacing_of
@@ -59,8 +60,9 @@ class Plan:
 
     @property
     def modality(self) -> str:
-        """DICOM Modality."""
-        return self.headers[0].modality
+        """DICOM Modality; "" where it is not stated or withheld."""
+        held_back = str(self.metadata.get(WITHHELD) or "").split(", ")
+        return "" if "Modality" in held_back else self.headers[0].modality
 
     @property
     def is_colour(self) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from audit_pipeline.disclosure import age_band, may_identify
 from audit_pipeline.errors import ConfigError
 
 LOG = logging.getLogger("audit_pipeline")
@@ -17,15 +18,16 @@ MOST_VALUES = 20
 """A column of texts with more different values identifies studies rather than grouping them."""
 
 LONGEST_VALUE = 40
+SHORTEST_WORD = 3
 IDENTITY = re.compile(
-    r"(^|[_ ])(name|surname|birth|dob|born|mrn|ssn|address|street|phone|email|accession|uid|id|physician|doctor)"
+    r"(^|[_ ])(name|surname|birth|dob|born|mrn|ssn|address|street|phone|email|accession|uid|id|physician|doctor"
+    r"|radiologist|operator|technician|technologist|referrer|nurse|surgeon|author|postcode|zip|insurance|passport)"
     r"([_ ]|$)"
 )
 DATE = re.compile(r"^((?:19|20)\d\d)-?(0[1-9]|1[0-2])(-?[0-3]\d)?([T ].*)?$")
 HARMLESS_SITE = re.compile(
     r"^(((site|centre|center|hospital|clinic)[ _-]?)?([a-z]|\d{1,3})|[a-z]\d{1,3})$", re.IGNORECASE
 )
-AGE_POOLED = 90
 LONGEST_NUMBER = 6
 """Digits of a whole number from which on it may be a record number."""
 
@@ -48,9 +50,10 @@ def facts_of(
     """Return the label, the harmless facts and the mask of every row of the labels file.
 
     The columns split and period are kept, patient becomes a pseudonym, site too unless it is a letter or a number.
-    Every other column is a subgroup when it groups: names of persons and record numbers, dates, and texts with more
-    than `MOST_VALUES` values are left out with a warning; ages become bands of ten years with 90 and above pooled, and
-    other numbers quarters of their range by count.
+    A label that looks like a name, a date or a record number is left out. Every other column is a subgroup when it
+    groups: names of persons and record numbers, what repeats the column patient, dates, and texts with more than
+    `MOST_VALUES` values are left out with a warning; ages become bands of ten years with 90 and above pooled, and other
+    numbers quarters of their range by count. What is left is what the site wrote into its columns, sex among it.
 
     Parameters
     ----------
@@ -64,11 +67,12 @@ def facts_of(
         A mask lies in no existing file.
     """
     columns = dict.fromkeys(column for row in rows.values() for column in row)
-    kept = {column: _harmless(column, [row.get(column, "") for row in rows.values()]) for column in columns}
+    patients = frozenset(word for row in rows.values() for word in _words_of(row.get("patient", "")))
+    kept = {column: _harmless(column, [row.get(column, "") for row in rows.values()], patients) for column in columns}
     kept = {column: words for column, words in kept.items() if words is not None}
     return {
         study: StudyFacts(
-            label=row.get("label") or None,
+            label=_label(row.get("label", "")),
             facts=_facts(row, {column: words[place] for column, words in kept.items() if words}, pseudonym),
             mask=_mask(row.get("mask", ""), folder),
         )
@@ -76,9 +80,16 @@ def facts_of(
     }
 
 
+def _label(given: str) -> str | None:
+    if may_identify("label", given):
+        LOG.warning("a label of the labels file is left out: it looks like a name, a date or a record number")
+        return None
+    return given or None
+
+
 def _facts(row: Mapping[str, str], subgroups: Mapping[str, str], pseudonym: Secret) -> dict[str, str]:
     found = {
-        "split": row.get("split", "")[:LONGEST_VALUE],
+        "split": _word(row.get("split", "")),
         "patient": pseudonym(f"patient|{row['patient']}") if row.get("patient") else "",
         "site": site_name(row.get("site", ""), pseudonym),
         "period": _period(row.get("period", "")),
@@ -103,7 +114,16 @@ def _period(given: str) -> str:
     ('2026-Q1', '2026-Q4', 'before upgrade')
     """
     found = DATE.match(given)
-    return f"{found[1]}-Q{(int(found[2]) + 2) // 3}" if found else given[:LONGEST_VALUE]
+    return f"{found[1]}-Q{(int(found[2]) + 2) // 3}" if found else _word(given)
+
+
+def _word(given: str) -> str:
+    """Return a text cut to its length; "" for one that may be a name, a date or a number.
+
+    >>> _word("test"), _word("MUELLER^ANNA")
+    ('test', '')
+    """
+    return "" if may_identify("", given) else given[:LONGEST_VALUE]
 
 
 def _mask(given: str, folder: Path | None) -> Path | None:
@@ -115,14 +135,23 @@ def _mask(given: str, folder: Path | None) -> Path | None:
     return place
 
 
-def _harmless(column: str, values: Sequence[str]) -> list[str] | None:
+def _words_of(given: str) -> list[str]:
+    """Return the words of a patient's name or number that a column must not repeat; short ones repeat by chance.
+
+    >>> _words_of("MUELLER^Anna Li"), _words_of("7")
+    (['mueller', 'anna'], [])
+    """
+    return [word for word in re.findall(r"[^\W_]+", given.casefold()) if len(word) >= SHORTEST_WORD]
+
+
+def _harmless(column: str, values: Sequence[str], patients: frozenset[str] = frozenset()) -> list[str] | None:
     """Return a subgroup column as it may be kept, None where it may not or is not one."""
     given = [value for value in values if value]
     if column in RESERVED or not given:
         return None
     if column.casefold() == "age":
         return [_age_band(value) for value in values]
-    reason = _why_not(column, given)
+    reason = _why_not(column, given, patients)
     if reason:
         LOG.warning("a column of the labels file is not used as a subgroup: %s", reason)
         return None
@@ -133,7 +162,7 @@ def _harmless(column: str, values: Sequence[str]) -> list[str] | None:
     return [value if counts[value] > 1 else ("other" if value else "") for value in values]
 
 
-def _why_not(column: str, given: Sequence[str]) -> str:
+def _why_not(column: str, given: Sequence[str], patients: frozenset[str]) -> str:
     """Return why a column is no subgroup, "" where it is one."""
     values = len(set(given))
     is_numeric = all(_number(value) is not None for value in given)
@@ -142,7 +171,10 @@ def _why_not(column: str, given: Sequence[str]) -> str:
         "it holds dates": any(DATE.match(value) for value in given),
         "it holds long numbers, which may be record numbers": is_numeric
         and any(len(value) >= LONGEST_NUMBER and value.isdigit() for value in given),
-        "it holds names or long texts": any("^" in value or len(value) > LONGEST_VALUE for value in given),
+        "it holds names or long texts": any(
+            (_number(value) is None and may_identify(column, value)) or len(value) > LONGEST_VALUE for value in given
+        ),
+        "it repeats what the column patient says": any(not patients.isdisjoint(_words_of(value)) for value in given),
         "no value stands there twice": len(given) == values <= MOST_VALUES,
         f"it holds more than {MOST_VALUES} different texts": not is_numeric and values > MOST_VALUES,
     }
@@ -167,9 +199,7 @@ def _age_band(value: str) -> str:
     if not found:
         return ""
     years = int(found[1]) if found[2] in {"", "Y"} else 0
-    if years >= AGE_POOLED:
-        return f"{AGE_POOLED}+"
-    return f"{years // 10 * 10}-{years // 10 * 10 + 9}"
+    return age_band(years)
 
 
 def _quarter(value: str, ordered: Sequence[float]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from audit_pipeline.findings import FailureMode, Outcome
+from audit_pipeline.findings import FailureMode
 from audit_pipeline.report import numbers, text, vocabulary
 
 COUNT_NAMES = {
@@ -28,22 +28,7 @@ def thumbnail_note(scale: str) -> str:
     """Return what the thumbnails show; `scale` is ``report.scale``."""
     return (
         f"Map: the key slice with the evidence of the first method, scaled to the maximum {SCALED_TO[scale]}; "
-        "hatched: not evidence. A dash: no slice was stored."
-    )
-
-
-def opening(counts: Mapping[str, int], model: str, audit: str, intended_use: str) -> str:
-    """Return the first paragraph: question, model, data."""
-    use = f" The model is meant for this use: {intended_use.rstrip('.')}." if intended_use else ""
-    found, audited = counts.get("found", 0), counts.get("audited", 0)
-    if found == 0:
-        return f"The audit \u201c{audit}\u201d found no study. Nothing was judged.{use}"
-    data = f"Of {text.counted(found, 'study', 'studies')} found, {audited} {'was' if audited == 1 else 'were'} audited"
-    lost = [f"{counts[name]} {name}" for name in ("refused", "failed", "excluded") if counts.get(name)]
-    rest = f" and {text.listed(lost)}." if lost else "."
-    return (
-        f"The audit \u201c{audit}\u201d asks whether the predictions of {model} may be trusted, and what is wrong "
-        f"where they may not.{use} {data}{rest}"
+        "hatched: not evidence."
     )
 
 
@@ -104,11 +89,6 @@ def most_important(
         code for code, counts in outcomes.items() if any(counts.get(outcome.value) for outcome in vocabulary.MATTERING)
     ]
     return sorted(raised, key=rank)[:limit]
-
-
-def verdict_counts(counts: Mapping[str, int]) -> list[tuple[Outcome, int]]:
-    """Return the outcomes that occur, worst first, with their number of studies."""
-    return [(outcome, int(counts[outcome.value])) for outcome in vocabulary.WORST_FIRST if counts.get(outcome.value)]
 
 
 def nothing_raised(audited: int) -> str:

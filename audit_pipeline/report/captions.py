@@ -7,18 +7,26 @@ from collections.abc import Sequence
 from audit_pipeline.records import Panel
 from audit_pipeline.report import numbers, text
 from audit_pipeline.report.evidence import Shown
+from audit_pipeline.study_record import ExplanationFacts
 
 
 def place(shown: Shown, panel: Panel) -> str:
-    """Return plane, slice, position and window."""
-    return f"{text.capital(text.slice_place(panel))}. {window(shown)}"
+    """Return plane, slice, position and window, and where text was blanked."""
+    return " ".join(filter(None, [f"{text.capital(text.slice_place(panel))}. {window(shown)}", blanked([panel])]))
+
+
+def blanked(panels: Sequence[Panel]) -> str:
+    """Return in how many regions of the slices text was blanked; "" for none."""
+    count = sum(len(panel.blanked) for panel in panels)
+    where = "this slice" if len(panels) == 1 else "these slices"
+    return f"Text blanked in {text.counted(count, 'region')} of {where}." if count else ""
 
 
 def window(shown: Shown) -> str:
     """Return the window, which is the same for every slice of the study."""
     look = shown.look
-    unit = "" if look.unit == "stored value" else text.cut(look.unit, text.LONGEST_NAME)
-    return f"Window {text.window(look.window, unit)}."
+    named = "" if look.unit == "stored value" else text.cut(look.unit, text.LONGEST_NAME)
+    return f"Window {text.window(look.window, named)}."
 
 
 def peak(shown: Shown, panel: Panel, method: str) -> str:
@@ -35,17 +43,36 @@ def peak(shown: Shown, panel: Panel, method: str) -> str:
     return f"Peak (cross-hair): {numbers.number(statistics.peak_value)} {text.map_unit(facts.unit)} at {where}."
 
 
+def peak_of(shown: Shown, panels: Sequence[Panel], method: str) -> str:
+    """Return the peak and the slice that it lies in; "" where none of `panels` shows it."""
+    found = next(((panel, words) for panel in panels if (words := peak(shown, panel, method))), None)
+    return "" if found is None else f"{found[1].removesuffix('.')}, in slice {found[0].index}."
+
+
 def cell(shown: Shown, panel: Panel, method: str) -> str:
     """Return the size of the map's cell."""
     facts = shown.facts(panel, method)
     return "" if facts is None else f"Cell of the map: {text.cell(facts)}."
 
 
+def unit(shown: Shown, panel: Panel, method: str) -> str:
+    """Return the unit of a map with a capital letter."""
+    facts = shown.facts(panel, method)
+    return text.capital(text.map_unit("logit" if facts is None else facts.unit))
+
+
 def colour_bar(shown: Shown, panel: Panel, method: str) -> str:
     """Return the title of a colour bar."""
-    facts = shown.facts(panel, method)
-    unit = text.capital(text.map_unit("logit" if facts is None else facts.unit))
-    return f"{unit}, {text.method(method)} for {shown.target_name(panel)}"
+    return f"{unit(shown, panel, method)}, {text.method(method)} for {shown.target_name(panel)}"
+
+
+def extremes(facts: ExplanationFacts) -> str:
+    """Return the largest evidence for and against the class."""
+    values = facts.statistics
+    return (
+        f"{text.capital(text.method(facts.method))}: at most {numbers.number(max(values.max, 0.0))} for and "
+        f"{numbers.number(max(-values.min, 0.0))} against the class, in {text.map_unit(facts.unit)}."
+    )
 
 
 def scale(shown: Shown, panel: Panel, methods: Sequence[str]) -> str:
@@ -86,4 +113,5 @@ def slices_above(count: int) -> str:
     return f"The {count} slices with the most evidence are shown above."
 
 
+MORE_METHODS = "The maps of the other methods of this class lie in the folder of the study and on its HTML page."
 CONTOURS = "Lines hold 50 % (solid) and 80 % (dashed) of the positive evidence of the whole map."

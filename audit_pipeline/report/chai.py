@@ -12,23 +12,29 @@ from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from audit_pipeline.report import archive, vocabulary
+from audit_pipeline.report.audit_facts import AuditFacts
+from audit_pipeline.report.audit_plan import limits
 from audit_pipeline.report.context import ReportContext
 from audit_pipeline.study_record import ModelFacts, StudyRecord
 
 NAMESPACE = "https://mc.chai.org/v0.2/schema.xsd"
 UNKNOWN = "Not stated in the records of this audit."
+SUBGROUP_CHECKS = frozenset({"E01", "E02"})
+BIAS_CHECKS = frozenset({"E01", "E03", "E04", "E05", "E06"})
 
 Content = str | list[tuple[str, "Content"]]
 """Text of an element, or its children in the order of the schema."""
 
 
-def keys(records: Sequence[StudyRecord], summary: Mapping[str, Any], context: ReportContext) -> Mapping[str, str]:
+def keys(
+    records: Sequence[StudyRecord], summary: Mapping[str, Any], context: ReportContext, facts: AuditFacts
+) -> Mapping[str, str]:
     """Return ``chaiMcXml`` and ``chaiMcSoftwareId``; empty unless the audit is of exactly one model."""
     models = {(one.model.name, one.model.version, one.model.weights_sha256): one.model for one in records}
     if len(models) != 1:
         return {}
     (model,) = models.values()
-    return {"chaiMcXml": _xml(_card(model, summary, context)), "chaiMcSoftwareId": context.software}
+    return {"chaiMcXml": _xml(_card(model, summary, context, facts)), "chaiMcSoftwareId": context.software}
 
 
 def _xml(content: Content) -> str:
@@ -45,7 +51,7 @@ def _fill(element: Element, content: Content) -> None:
         _fill(SubElement(element, name), inner)
 
 
-def _card(model: ModelFacts, summary: Mapping[str, Any], context: ReportContext) -> Content:
+def _card(model: ModelFacts, summary: Mapping[str, Any], context: ReportContext, facts: AuditFacts) -> Content:
     return [
         ("BasicInfo", [("ModelName", model.name), ("ModelDeveloper", UNKNOWN), ("DeveloperContact", UNKNOWN)]),
         (
@@ -58,16 +64,16 @@ def _card(model: ModelFacts, summary: Mapping[str, Any], context: ReportContext)
             ],
         ),
         ("ModelSummary", [("Summary", _summary(model, context)), ("Keywords", _keywords(model))]),
-        ("UsesAndDirections", _uses(model, context)),
+        ("UsesAndDirections", _uses(model, context, facts)),
         (
             "Warnings",
             [
                 ("KnownRisksAndLimitations", _risks(summary, context)),
-                ("KnownBiasesOrEthicalConsiderations", UNKNOWN),
+                ("KnownBiasesOrEthicalConsiderations", _said(summary, BIAS_CHECKS) or UNKNOWN),
                 ("ClinicalRiskLevel", UNKNOWN),
             ],
         ),
-        ("TrustIngredients", [("AISystemFacts", _facts(model)), ("TransparencyInformation", _transparency())]),
+        ("TrustIngredients", [("AISystemFacts", _facts(model, facts)), ("TransparencyInformation", _transparency())]),
         ("KeyMetrics", _metrics(summary, context)),
         ("Resources", [("PeerReviewedPublications", UNKNOWN), ("PatientConsentOrDisclosure", UNKNOWN)]),
         ("Bibliography", ""),
@@ -83,23 +89,25 @@ def _keywords(model: ModelFacts) -> Content:
     return [("Keyword", name) for name in model.classes]
 
 
-def _uses(model: ModelFacts, context: ReportContext) -> Content:
+def _uses(model: ModelFacts, context: ReportContext, facts: AuditFacts) -> Content:
+    allowed = "; ".join(limits(facts))
     return [
         ("IntendedUseAndWorkflow", model.intended_use or context.intended_use or UNKNOWN),
         ("PrimaryIntendedUsers", UNKNOWN),
         ("HowToUse", UNKNOWN),
-        ("TargetedPatientPopulation", UNKNOWN),
-        ("CautionedOutOfScopeSettings", UNKNOWN),
+        ("TargetedPatientPopulation", allowed or UNKNOWN),
+        ("CautionedOutOfScopeSettings", f"Everything but: {allowed}." if allowed else UNKNOWN),
     ]
 
 
-def _facts(model: ModelFacts) -> Content:
+def _facts(model: ModelFacts, facts: AuditFacts) -> Content:
+    development = facts.card.get("development") or {}
     return [
         ("OutcomesAndOutputs", f"A probability of each class: {', '.join(model.classes)}."),
         ("ModelType", f"{model.network}, {model.task}"),
         ("InputDataSource", UNKNOWN),
         ("OutputAndInputDataTypes", "Medical images in; one probability for every class out."),
-        ("DevelopmentDataCharacterization", UNKNOWN),
+        ("DevelopmentDataCharacterization", json.dumps(development, sort_keys=True) if development else UNKNOWN),
         ("BiasMitigationApproaches", UNKNOWN),
         ("OngoingMaintenance", UNKNOWN),
     ]
@@ -128,7 +136,7 @@ def _metrics(summary: Mapping[str, Any], context: ReportContext) -> Content:
             "UsefulnessUsabilityEfficacy",
             _metric("How well each class is told from the rest", _discrimination(summary), audited, context),
         ),
-        ("FairnessEquity", _metric("Performance in subgroups", [], audited, context)),
+        ("FairnessEquity", _metric("Performance in subgroups", _subgroups(summary), audited, context)),
         (
             "SafetyReliability",
             _metric("How many studies passed every check", sorted(verdicts.items()), audited, context),
@@ -139,6 +147,24 @@ def _metrics(summary: Mapping[str, Any], context: ReportContext) -> Content:
 def _discrimination(summary: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for row in summary.get("performance") or []:
         yield str(row.get("class", "")), {name: value for name, value in row.items() if name != "class"}
+
+
+def _subgroups(summary: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield what the check of subgroups found, where it came to an answer."""
+    for one in summary.get("cohort_checks") or ():
+        if one["code"] in SUBGROUP_CHECKS and one["value"] is not None:
+            kept = {name: one[name] for name in ("message", "value", "limit", "n", "interval", "outcome")}
+            yield f"{one['code']} {one['title']}", kept
+
+
+def _said(summary: Mapping[str, Any], codes: frozenset[str]) -> str:
+    """Return the messages of the checks of the cohort that raised something; "" for none."""
+    raised = {outcome.value for outcome in vocabulary.MATTERING}
+    return " ".join(
+        f"{one['code']} {one['title']}: {one['message']}"
+        for one in summary.get("cohort_checks") or ()
+        if one["code"] in codes and one["outcome"] in raised
+    )
 
 
 def _metric(

@@ -21,6 +21,12 @@ MOST_ROWS = 30
 MOST_ROWS_OF_A_PASS = 6
 MOST_WORDS = 2000
 PADDING_MM = 2.6
+TITLE_MM = 18.0
+"""A longer title of a column is broken into lines rather than making the column wider."""
+
+AFTER_NUMBERS_MM = 1.9
+"""More room left of a column that follows numbers."""
+
 KIND_WORDS = {"declared": " (declared beforehand)", "exploratory": " (exploratory)", "rule": ""}
 RAISED = (*vocabulary.MATTERING, Outcome.NOTE)
 
@@ -47,14 +53,32 @@ def cohort_story(summary: Row) -> list[Flowable]:
     checks: Sequence[Row] = summary.get("cohort_checks") or ()
     if not checks:
         return [Heading("The cohort as a whole"), tables.words(NO_CHECKS, "body")]
-    story: list[Flowable] = [PageBreak(), Heading("The cohort as a whole", "title"), _overview(checks)]
+    story: list[Flowable] = [PageBreak(), Heading("The cohort as a whole", "title"), overview(checks)]
     story.append(tables.words(EXPLORATORY, "caption"))
     for one in checks:
-        story += _chapter(one)
-    return [*story, *_fmea(summary.get("fmea") or ())]
+        story += chapter_of(one) if one["tables"] or Outcome(one["outcome"]) is not Outcome.PASS else []
+    return [*story, *fmea_table(summary.get("fmea") or ())]
 
 
-def _overview(checks: Sequence[Row]) -> Flowable:
+def of_codes(
+    summary: Row, codes: Sequence[str], *, tables_of: Sequence[str] = (), is_answered: bool = False
+) -> list[Flowable]:
+    """Return what some checks of the cohort found, in the order of `codes`; a check that did not run is left out.
+
+    Parameters
+    ----------
+    tables_of : codes whose tables are printed as well; those of the others stand in ``cohort.json``
+    is_answered : leave out checks that could not be evaluated
+    """
+    found = {str(one["code"]): one for one in summary.get("cohort_checks") or ()}
+    silent = {Outcome.NOT_EVALUABLE} if is_answered else set()
+    wanted = [found[code] for code in codes if code in found and found[code]["outcome"] not in silent]
+    parts = [chapter_of({**one, **({} if one["code"] in tables_of else {"tables": ()})}) for one in wanted]
+    return [part for own in parts for part in own]
+
+
+def overview(checks: Sequence[Row]) -> Flowable:
+    """Return the table of every check of the cohort: outcome, value with interval, limit, n and kind."""
     rows = [
         [
             str(one["code"]),
@@ -86,18 +110,21 @@ def _limit(one: Row) -> str:
     return f"{sign} {numbers.short(one['limit'])}".strip()
 
 
-def _chapter(one: Row) -> list[Flowable]:
-    """Return heading, sentence, advice where it matters, and the tables of one check; a pass has no chapter."""
+def chapter_of(one: Row) -> list[Flowable]:
+    """Return title and sentence, advice where it matters, and the tables of one check."""
     outcome = Outcome(one["outcome"])
-    if outcome is Outcome.PASS and not one["tables"]:
-        return []
     told = fonts.markup(str(one["message"]))
     if outcome in RAISED:
         told += fonts.markup(f" Advice: {one['advice']}")
-    heading = Heading(f"{one['code']}  {one['title']}{KIND_WORDS[str(one['kind'])]}", level=1)
-    paragraph = layout.MarkedParagraph(outcome, Paragraph(told, style.paragraph_style("body")))
+    title = fonts.bold(f"{one['code']}  {one['title']}{_kind(one)}. ")
+    paragraph = layout.MarkedParagraph(outcome, Paragraph(title + told, style.paragraph_style("body")))
     most = MOST_ROWS if outcome in RAISED else MOST_ROWS_OF_A_PASS
-    return [heading, paragraph, *(part for table in one["tables"] for part in _table(table, most))]
+    return [Spacer(1, 2 * mm), paragraph, *(part for table in one["tables"] for part in _table(table, most))]
+
+
+def _kind(one: Row) -> str:
+    """Return whether the limit was declared or the test exploratory; nothing where no test was made."""
+    return "" if Outcome(one["outcome"]) is Outcome.NOT_EVALUABLE else KIND_WORDS[str(one["kind"])]
 
 
 def _table(content: Row, most: int) -> list[Flowable]:
@@ -114,8 +141,8 @@ def _table(content: Row, most: int) -> list[Flowable]:
         note = f"{note} {left} more rows stand in cohort.json.".strip()
     made = tables.table(head, drawn, widths_of(head, drawn))
     title = tables.words(str(content["title"]), "head")
-    title.keepWithNext = 1
-    return [Spacer(1, 1.2 * mm), title, Spacer(1, 0.6 * mm), made, tables.words(note, "caption")]
+    title.keepWithNext, title.spaceAfter = 1, 0.6 * mm
+    return [Spacer(1, 1.2 * mm), title, made, tables.words(note, "caption")]
 
 
 def _chance(value: float | None) -> str:
@@ -146,10 +173,16 @@ def cell(value: Any) -> str:
     return numbers.short(value)
 
 
-def widths_of(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[float]:
+def widths_of(
+    head: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[int] = (), *, page_mm: float = WIDTH_MM
+) -> list[float]:
     """Return column widths in mm: as wide as the texts while the page holds them, else never narrower than a word.
 
     What is left of the page after the longest word of each column goes to the columns that want more, in proportion.
+
+    Parameters
+    ----------
+    numeric : columns that are set on their decimal point, see `tables.table`; page_mm : width of all together
     """
     fonts.register()
     least, wanted = [], []
@@ -158,22 +191,34 @@ def widths_of(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[float]
         words = [part for text in texts for part in text.split()][:MOST_WORDS]
         narrow = max((_mm(part, fonts.REGULAR) for part in words), default=0.0)
         title_mm = max((_mm(part, fonts.BOLD) for part in title.split()), default=0.0)
-        least.append(min(max(narrow, title_mm) + PADDING_MM, WIDTH_MM / 3))
-        wanted.append(max(least[-1], max((_mm(text, fonts.REGULAR) for text in texts), default=0.0) + PADDING_MM))
-    if sum(wanted) <= WIDTH_MM:
+        padding = PADDING_MM + (AFTER_NUMBERS_MM if column - 1 in numeric else 0.0)
+        least.append(min(max(narrow, title_mm) + padding, page_mm / 3))
+        whole = min(_mm(title, fonts.BOLD), TITLE_MM)
+        wanted.append(
+            max(least[-1], max((_mm(text, fonts.REGULAR) for text in texts), default=0.0) + padding, whole + padding)
+        )
+    if sum(wanted) <= page_mm:
         return wanted
-    spare = max(0.0, WIDTH_MM - sum(least))
+    spare = max(0.0, page_mm - sum(least))
     more = sum(wanted) - sum(least)
     widths = [low + spare * (high - low) / more if more else low for low, high in zip(least, wanted, strict=True)]
-    scale = min(1.0, WIDTH_MM / sum(widths))
+    scale = min(1.0, page_mm / sum(widths))
     return [width * scale for width in widths]
+
+
+def fitted(
+    head: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[int] = (), *, page_mm: float = WIDTH_MM
+) -> Flowable:
+    """Return a table with the widths of `widths_of`; parameters as there."""
+    return tables.table(head, rows, widths_of(head, rows, numeric, page_mm=page_mm), numeric=numeric)
 
 
 def _mm(words: str, font: str) -> float:
     return float(fonts.width_of(fonts.clean(words), style.TABLE, font) / mm)
 
 
-def _fmea(rows: Sequence[Row]) -> list[Flowable]:
+def fmea_table(rows: Sequence[Row]) -> list[Flowable]:
+    """Return the table of failure modes and effects, with its heading."""
     if not rows:
         return []
     drawn = [

@@ -24,6 +24,7 @@ class ReportContext:
     settings : paper, colour map and opacity
     failure_modes : code -> metadata of the check, for titles and severities
     disabled_checks : codes or names of checks that the configuration switched off
+    identities : study -> name of a field -> its text, for the clinical profile alone; empty in the de-identified one
     cohort_scales : (method, target class) -> scale of the class over the cohort; empty before a run is closed
     """
 
@@ -35,6 +36,7 @@ class ReportContext:
     settings: ReportSection = field(default_factory=ReportSection)
     failure_modes: Mapping[str, FailureMode] = field(default_factory=dict)
     disabled_checks: tuple[str, ...] = ()
+    identities: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     cohort_scales: Mapping[tuple[str, int], Scale] = field(default_factory=dict)
 
     @property

@@ -13,8 +13,9 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import BaseDocTemplate, Flowable, Frame, PageTemplate, Paragraph
 from reportlab.platypus.doctemplate import LayoutError
 
+from audit_pipeline.config import CLINICAL
 from audit_pipeline.errors import ReportError
-from audit_pipeline.report import archive, fonts, links, numbers, style, text, vocabulary
+from audit_pipeline.report import archive, figures, fonts, links, numbers, style, text, vocabulary
 from audit_pipeline.report.context import ReportContext
 
 LONGEST_HEADING = 160
@@ -51,7 +52,7 @@ class Frontage:
 
 
 class Heading(Paragraph):  # type: ignore[misc]
-    """A section heading that also stands in the outline of the document."""
+    """A section heading that also stands in the outline of the document; links to `anchor` lead here."""
 
     def __init__(self, words: str, name: str = "section", level: int = 0, anchor: str = "") -> None:
         shown = text.cut(words, LONGEST_HEADING)
@@ -65,13 +66,52 @@ class Heading(Paragraph):  # type: ignore[misc]
         self.canv.bookmarkHorizontal(key, 0, self.height)
         self.canv.addOutlineEntry(self.words, key, self.level, closed=0)
         links.draw_anchor(self.canv, self.anchor, self.height)
+        self.canv.note_place(self.anchor)
         super().draw()
 
 
+class PageNumbers(Flowable):  # type: ignore[misc]
+    """The pages on which anchored headings stand, also when these come later; a click leads to the first one.
+
+    Raises ``ReportError`` when the document is written and one of the places is not in it.
+    """
+
+    def __init__(self, anchors: Sequence[str]) -> None:
+        super().__init__()
+        self.anchors = tuple(anchors)
+
+    def wrap(self, available_width: float, _available_height: float) -> tuple[float, float]:
+        """Return the width of the cell and the height of a line."""
+        self.width = available_width
+        return available_width, style.DENSE * 1.225
+
+    def draw(self) -> None:
+        """Draw the numbers, which are written when the last page is known."""
+        self.canv.saveState()
+        self.canv.translate(0, style.DENSE * 0.25)
+        self.canv.doForm(self.canv.refer_to(self.anchors))
+        self.canv.restoreState()
+        links.draw_link(self.canv, self.anchors[0], (0, 0, self.width, style.DENSE * 1.225))
+
+
 class _NumberedCanvas(Canvas):  # type: ignore[misc]
-    """A canvas whose pages refer to a form "page n of m" that is written when m is known."""
+    """A canvas whose pages refer to forms that are written at the end: "page n of m", and pages of headings."""
 
     headings = 0
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.places: dict[str, int] = {}
+        self.references: dict[tuple[str, ...], str] = {}
+
+    def note_place(self, anchor: str) -> None:
+        """Remember on which page an anchored heading stands first; nothing for ""."""
+        if anchor:
+            self.places.setdefault(anchor, self.getPageNumber())
+
+    def refer_to(self, anchors: tuple[str, ...]) -> str:
+        """Return the name of the form that will hold the pages of these headings."""
+        return self.references.setdefault(anchors, f"places-{len(self.references)}")
 
     def next_heading(self) -> int:
         """Return a number that no other heading of the document has."""
@@ -87,7 +127,17 @@ class _NumberedCanvas(Canvas):  # type: ignore[misc]
             place = (width - style.MARGIN, self._pagesize[1] - style.MARGIN * 0.66)
             fonts.draw(self, place, f"page {page} of {pages}", style.CAPTION, align="right", colour=style.GREY)
             self.endForm()
+        for anchors, name in self.references.items():
+            self.beginForm(name)
+            fonts.draw(self, (0, 0), self._pages_of(anchors), style.DENSE, colour=style.INK)
+            self.endForm()
         super().save()
+
+    def _pages_of(self, anchors: tuple[str, ...]) -> str:
+        missing = [anchor for anchor in anchors if anchor not in self.places]
+        if missing:
+            raise ReportError(f"a table points to {missing[0]}, which is not in the report; report this with the run")
+        return ", ".join(str(page) for page in sorted({self.places[anchor] for anchor in anchors}))
 
 
 def build(story: Sequence[Flowable], front: Frontage) -> bytes:
@@ -98,6 +148,16 @@ def build(story: Sequence[Flowable], front: Frontage) -> bytes:
     ReportError
         A part of the page does not fit on any page.
     """
+    return finished(_written(story, front)[0], front)
+
+
+def pages_of(story: Sequence[Flowable], front: Frontage) -> int:
+    """Return how many pages `story` takes; errors as for `build`."""
+    with figures.without_pixels():
+        return _written(story, front)[1]
+
+
+def _written(story: Sequence[Flowable], front: Frontage) -> tuple[bytes, int]:
     fonts.register()
     width, height = front.paper
     target = io.BytesIO()
@@ -120,7 +180,7 @@ def build(story: Sequence[Flowable], front: Frontage) -> bytes:
         document.build(list(story), canvasmaker=_canvas)
     except LayoutError as error:
         raise ReportError("a part of the report is larger than a page; report this with the record") from error
-    return finished(target.getvalue(), front)
+    return target.getvalue(), int(document.page)
 
 
 def _canvas(*arguments: Any, **settings: Any) -> _NumberedCanvas:
@@ -162,6 +222,10 @@ def draw_edges(canvas: Any, front: Frontage) -> None:
     model = fonts.fitted(front.model, (right - left) * 0.40, size)
     fonts.draw(canvas, ((left + right) / 2, top), model, size, align="centre", colour=colour)
     canvas.doForm(f"page-{canvas.getPageNumber()}")
+    if front.context.profile == CLINICAL:
+        stamp = vocabulary.PROFILE_WORDS[CLINICAL]
+        place = ((left + right) / 2, height - style.MARGIN * 0.33)
+        fonts.draw(canvas, place, stamp, style.TABLE, font=fonts.BOLD, align="centre", colour=style.VERMILLION)
     profile = vocabulary.PROFILE_WORDS.get(front.context.profile, front.context.profile)
     run = fonts.fitted(f"run {front.context.run}  |  {front.digest}", (right - left) * 0.45, size)
     fonts.draw(canvas, (left, bottom), run, size, colour=colour)

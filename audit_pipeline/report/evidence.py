@@ -28,11 +28,15 @@ def usable_window(window: tuple[float, float] | None, panel: Panel) -> tuple[flo
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shown:
-    """A record with its panels, and the questions the pages ask about them."""
+    """A record with its panels, and the questions the pages ask about them.
+
+    is_tight : whether pictures and type are smaller, so that much content takes fewer pages
+    """
 
     record: StudyRecord
     panels: tuple[Panel, ...]
     context: ReportContext
+    is_tight: bool = False
 
     @property
     def key(self) -> Panel | None:

@@ -2,90 +2,173 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, KeepTogether, PageBreak, Spacer
 
+from audit_pipeline.findings import Curve
 from audit_pipeline.records import Panel
-from audit_pipeline.report import captions, layout, numbers, part_scores, plane_grid, tables, text
+from audit_pipeline.report import (
+    captions,
+    figure_numbers,
+    layout,
+    method_strip,
+    numbers,
+    plane_grid,
+    removal_charts,
+    tables,
+    text,
+)
 from audit_pipeline.report.document import Heading
 from audit_pipeline.report.evidence import Shown
 from audit_pipeline.report.figures import EDGE, ColourBar, Picture, furniture, scale_for
+from audit_pipeline.study_record import ExplanationFacts
 
 MOST_SLICES = 8
-SLICE_MM, BAR_MM = 43.0, 62.0
+SLICES_ACROSS, TIGHT_ACROSS, SLICE_GAP = 6, 8, 1.6 * mm
+SLICE_HEIGHT = 36 * mm
 TITLE = "Evidence in the image"
 RAW_FIRST = "Raw slice first, then the same slice with the map."
 NO_IMAGE = "No image of this study was stored, so none is shown."
-COMPACT = 41 * mm
-"""Height of a picture of a second target."""
+TALLEST, COMPACT = 47 * mm, 30 * mm
+TIGHT_TALLEST, TIGHTEST, TIGHT_COMPACT = 33 * mm, 26 * mm, 20 * mm
+"""Height of a picture of the first target where curves stand below, and of a further one."""
+
+CURVE_GAP = 5 * mm
+MOST_CURVES = 2
+LONGEST_NOTE = 4000
+"""Characters of a caption that lists numbers."""
 
 
 def story(shown: Shown) -> list[Flowable]:
-    """Return the flowables from page two on: pictures first, then the table of map statistics.
+    """Return the flowables from page two on: pictures and curves first, then the table of map statistics.
 
-    The planes of the first target take the page; those of further targets are smaller, so that the table fits below.
+    The planes of the first target and its curves take a page; the planes of further targets stand in one line a method.
     """
     width, height = layout.content_size(shown.context.settings.paper)
     title = Heading(TITLE, "title")
-    scores, table = part_scores.story(shown.record, shown.context), statistics(shown)
     if not shown.panels:
         missing = tables.words(NO_IMAGE, "body")
-        return [PageBreak(), title, missing, *scores, *table]
+        return [PageBreak(), title, missing, *curves_story(shown, width), *statistics(shown)]
     opening = f"{text.convention(shown.panels)} {RAW_FIRST}"
     top: list[Flowable] = [title, tables.words(opening, "caption")]
+    first, *others = shown.targets
+    curves = curves_story(shown, width)
+    planes = figure_numbers.planes(shown, first)
     items: list[Flowable] = [PageBreak(), *top]
-    for rank, target in enumerate(shown.targets):
-        planes = [*shown.role("plane", target), *shown.role("image", target)]
-        taken = layout.stack_height([*scores, *table] if rank else top, width)
-        if planes:
-            items += plane_grid.grids(shown, planes, height - taken, COMPACT if rank else layout.UNLIMITED)
-        items += _slices(shown, shown.role("slice", target)[:MOST_SLICES], planes)
-    return [*items, *scores, *table]
+    if planes:
+        room = height - layout.stack_height([*top, *curves], width) - 4 * mm
+        tallest = _tallest(shown, planes[0])
+        items += plane_grid.grids(shown, planes, room, tallest if len(planes) > 1 else layout.UNLIMITED)
+    items += [*curves, *_slices(shown, first, width), *method_strip.story(shown), *method_strip.signed_story(shown)]
+    small = TIGHT_COMPACT if shown.is_tight else COMPACT
+    for target in others:
+        items += plane_grid.compact(shown, figure_numbers.planes(shown, target), small)
+        items += _slices(shown, target, width)
+    return [*items, *statistics(shown)]
 
 
-def _slices(shown: Shown, panels: Sequence[Panel], planes: Sequence[Panel]) -> list[Flowable]:
-    """Return pairs of the most evident slices, two pairs a line; a sentence when the planes show them all."""
+def _tallest(shown: Shown, panel: Panel) -> float:
+    if not shown.is_tight:
+        return float(TALLEST)
+    return float(TIGHT_TALLEST if len(shown.methods(panel)) <= figure_numbers.MOST_METHODS else TIGHTEST)
+
+
+def curves_story(shown: Shown, width: float) -> list[Flowable]:
+    """Return the slice-mass profile beside the curves of deletion and insertion; a line for what there is not."""
+    facts = next((one for one in shown.record.explanations[:1] if one.slice_shares), None)
+    curves = removal_charts.chosen(shown.record.findings)
+    count = sum(kind in curves for kind in removal_charts.TITLES)
+    each = (width - CURVE_GAP) / 2 if facts is None or count < MOST_CURVES else (width - 2 * CURVE_GAP) / 3
+    stacks: list[list[Flowable]] = [] if facts is None else [_profile_stack(shown, facts, each)]
+    rest = each * max(1, count) + CURVE_GAP * (max(1, count) - 1)
+    stacks += [_curve_stack(shown, curves, rest)] if curves else []
+    notes = [] if facts is None else [_profile_words(shown, facts)]
+    if curves:
+        notes += [removal_charts.legend(curves), *(removal_charts.said(curve) for curve in curves.values())]
+    elif shown.record.explanations:
+        notes.append(removal_charts.NOT_ASKED)
+    widths = [rest if place == len(stacks) - 1 and curves else each for place in range(len(stacks))]
+    row: list[Flowable] = [layout.Columns(stacks, widths, CURVE_GAP)] if stacks else []
+    return [*row, *([tables.words(" ".join(notes), "caption", limit=LONGEST_NOTE)] if notes else [])]
+
+
+def _profile_stack(shown: Shown, facts: ExplanationFacts, width: float) -> list[Flowable]:
+    heading = figure_numbers.title(shown, "profile", "Evidence by slice")
+    seen = [panel.index for panel in shown.role("slice", facts.target) if panel.index is not None]
+    return [heading, removal_charts.profile(facts.slice_shares, seen, width, facts.method)]
+
+
+def _profile_words(shown: Shown, facts: ExplanationFacts) -> str:
+    rejected = text.rejection(facts)
+    if rejected:
+        return f"The map along the slices is {rejected}."
+    seen = " Triangles: the slices shown." if shown.role("slice", facts.target) else ""
+    return f"{removal_charts.profile_sentence(facts.slice_shares)}{seen}"
+
+
+def _curve_stack(shown: Shown, curves: Mapping[str, Curve], width: float) -> list[Flowable]:
+    heading = figure_numbers.title(shown, "curves", "When the evidence is taken away")
+    charts = removal_charts.drawn(curves, width)
+    return [heading, layout.Columns([[one] for one in charts], [one.width for one in charts], removal_charts.GAP)]
+
+
+def _slices(shown: Shown, target: int, width: float) -> list[Flowable]:
+    """Return pairs of the most evident slices, three pairs a line; a sentence when the planes show them all."""
+    panels = figure_numbers.slices(shown, target)[:MOST_SLICES]
     if not panels:
-        return []
-    above = {(panel.axis, panel.index) for panel in planes}
-    if all((panel.axis, panel.index) in above for panel in panels):
-        return [tables.words(captions.slices_above(len(panels)), "caption")]
+        seen = shown.role("slice", target)
+        return [tables.words(captions.slices_above(len(seen)), "caption")] if seen else []
     methods = shown.methods(panels[0])[:1]
-    heading = Heading(captions.evident_slices(shown, panels, methods), level=1)
-    window = tables.words(captions.window(shown), "caption")
-    scale = scale_for(list(panels), SLICE_MM * mm - 2 * EDGE, SLICE_MM * mm)
-    pairs = [_slice_pair(shown, panel, methods, scale) for panel in panels]
-    lines = [pairs[start : start + 2] for start in range(0, len(pairs), 2)]
-    drawn: list[Flowable] = [layout.columns_mm(line, [2 * SLICE_MM + 1] * len(line), 4) for line in lines]
-    items: list[Flowable] = [KeepTogether([heading, window, drawn[0]]), *drawn[1:]]
+    words = captions.evident_slices(shown, panels, methods)
+    heading = figure_numbers.title(shown, "slices", words) if target == shown.targets[0] else Heading(words, level=1)
+    columns = TIGHT_ACROSS if shown.is_tight else SLICES_ACROSS
+    column = (width - (columns - 1) * SLICE_GAP) / columns
+    scale = scale_for(list(panels), column - 2 * EDGE, SLICE_HEIGHT)
+    pairs = [_slice_pair(shown, panel, methods, (scale, column)) for panel in panels]
+    across = columns // 2
+    lines = [pairs[start : start + across] for start in range(0, len(pairs), across)]
+    pair_width = 2 * column + SLICE_GAP
     if methods:
-        layer = shown.layer(panels[0], methods[0])
-        facts = shown.facts(panels[0], methods[0])
-        unit = text.capital(text.map_unit("logit" if facts is None else facts.unit))
-        items.append(ColourBar(BAR_MM * mm, layer, shown.look, f"{unit}, the same for all these slices"))
-    return items
+        lines = _with_bar(shown, panels, methods[0], lines, (across, pair_width))
+    drawn: list[Flowable] = [layout.Columns(line, [pair_width] * len(line), SLICE_GAP) for line in lines]
+    notes = [
+        captions.window(shown),
+        captions.blanked(panels),
+        *(captions.peak_of(shown, panels, method) for method in methods),
+    ]
+    note = tables.words(" ".join(filter(None, notes)), "caption")
+    return [KeepTogether([heading, note, drawn[0]]), *drawn[1:]]
 
 
-def _slice_pair(shown: Shown, panel: Panel, methods: Sequence[str], scale: float) -> list[Flowable]:
+def _with_bar(
+    shown: Shown, panels: Sequence[Panel], method: str, lines: list[list[list[Flowable]]], size: tuple[int, float]
+) -> list[list[list[Flowable]]]:
+    """Return the lines with the colour bar in the free place of the last one, or in a line of its own."""
+    across, width = size
+    title = f"{captions.unit(shown, panels[0], method)}, the same for all"
+    bar = [Spacer(1, 6 * mm), ColourBar(width - 8 * mm, shown.layer(panels[0], method), shown.look, title)]
+    return [*lines[:-1], [*lines[-1], bar]] if len(lines[-1]) < across else [*lines, [bar[1:]]]
+
+
+def _slice_pair(shown: Shown, panel: Panel, methods: Sequence[str], size: tuple[float, float]) -> list[Flowable]:
+    scale, column = size
     layers = [shown.layer(panel, method) for method in methods if method in panel.maps]
     strip = max([furniture(layer, scale) for layer in layers] or [furniture(None, scale)])
     pictures: list[list[Flowable]] = [[Picture(panel, scale, shown.look, strip=strip)]]
     pictures += [[Picture(panel, scale, shown.look, layer, strip)] for layer in layers]
-    peaks = [captions.peak(shown, panel, method) for method in methods]
-    notes = [f"{text.capital(text.slice_place(panel))}.", *peaks]
     return [
-        layout.columns_mm(pictures, [SLICE_MM] * len(pictures), 1),
-        tables.words(" ".join(filter(None, notes)), "caption"),
-        Spacer(1, 1.5 * mm),
+        layout.Columns(pictures, [column] * len(pictures), SLICE_GAP),
+        tables.words(f"{text.capital(text.slice_place(panel))}.", "caption"),
+        Spacer(1, 0.8 * mm),
     ]
 
 
 STATISTICS_HEAD = (
-    "Method", "Class", "Min", "Peak", "Mean", "SD", "Peak position, mm", "Peak voxel", "Judged by",
+    "Method", "Class", "Min", "Peak", "Mean", "SD", "Peak position, mm", "Peak voxel", "Judged by", "Map SHA-256",
 )  # fmt: skip
-STATISTICS_MM = (18.0, 20.0, 13.0, 12.0, 15.0, 13.0, 34.0, 20.0, 33.0)
+STATISTICS_MM = (16.0, 18.0, 11.5, 11.0, 12.0, 11.0, 29.5, 16.0, 35.0, 18.0)
 
 
 def statistics(shown: Shown) -> list[Flowable]:
@@ -102,6 +185,7 @@ def statistics(shown: Shown) -> list[Flowable]:
             [
                 text.method(facts.method), facts.target_name, *(numbers.number(value) for value in measured),
                 numbers.position(values.peak_position_mm).removesuffix(" mm"), text.voxel(values.peak_index), judged,
+                numbers.digest(facts.map_sha256),
             ]
         )  # fmt: skip
     note = (
@@ -110,7 +194,9 @@ def statistics(shown: Shown) -> list[Flowable]:
     )
     others = {facts.method: facts.unit for facts in explanations if facts.unit != "logit"}
     units = [f"{text.capital(text.method(name))} is in {text.map_unit(unit)}." for name, unit in others.items()]
-    table = tables.table(STATISTICS_HEAD, rows, STATISTICS_MM, numeric=(2, 3, 4, 5))
+    table = tables.table(
+        STATISTICS_HEAD, rows, STATISTICS_MM, numeric=(2, 3, 4, 5), type_style="tight" if shown.is_tight else "dense"
+    )
     cautions = list(
         dict.fromkeys(f"{text.method(facts.method)}: {facts.caution}" for facts in explanations if facts.caution)
     )
@@ -120,7 +206,20 @@ def statistics(shown: Shown) -> list[Flowable]:
     return [
         Heading("Map statistics", level=1),
         table,
-        *(tables.words(one, "caption") for one in [note, *units, *cautions]),
+        tables.words(" ".join([note, *units, *cautions, *_sources(explanations)]), "caption", limit=LONGEST_NOTE),
         *([Heading("What the maps owe", level=2)] if owed else []),
-        *(tables.words(one, "caption") for one in owed),
+        *([tables.words(" ".join(owed), "caption", limit=LONGEST_NOTE)] if owed else []),
+    ]
+
+
+def _sources(explanations: Sequence[ExplanationFacts]) -> list[str]:
+    """Return, layer by layer, the grid and the cell of the maps."""
+    found: dict[tuple[str, tuple[int, ...], str], list[str]] = {}
+    for facts in explanations:
+        methods = found.setdefault((facts.layer, facts.grid, text.cell(facts)), [])
+        methods += [] if text.method(facts.method) in methods else [text.method(facts.method)]
+    return [
+        f"{text.capital(text.listed(methods))}: layer {text.cut(layer, text.LONGEST_NAME)}, grid "
+        f"{numbers.sizes(grid, '')}, cell {cell}."
+        for (layer, grid, cell), methods in found.items()
     ]

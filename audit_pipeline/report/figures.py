@@ -7,6 +7,9 @@ covers its pixels completely: the centre of pixel (row, column) lies at ``(row +
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +19,28 @@ from reportlab.platypus import Flowable
 
 from audit_pipeline.records import Panel
 from audit_pipeline.report import fonts, numbers, overlay, style
+from audit_pipeline.report.blocks import BLANKED, label_places
 
 PRINT_DPI = 200
 """Resolution of pictures on paper; 150 is the least the layout promises."""
 
-EDGE = 3.4 * mm
-STRIP = 3.6 * mm
-LARGEST_CELL = 10 * mm
+EDGE, STRIP, LARGEST_CELL = 3.4 * mm, 3.6 * mm, 10 * mm
 SCALE_BARS_MM = (50, 20, 10, 5, 2, 1)
+BLANKED_SIZE = 5.5
 CONTOUR_DASHES = (None, (3, 2))
 """Solid around 50 %, dashed around 80 % of the evidence of the whole map."""
+
+_HAS_PIXELS: ContextVar[bool] = ContextVar("has_pixels", default=True)
+
+
+@contextmanager
+def without_pixels() -> Iterator[None]:
+    """Leave pictures out of what is drawn, where only the pages are counted."""
+    before = _HAS_PIXELS.set(False)
+    try:
+        yield
+    finally:
+        _HAS_PIXELS.reset(before)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,11 +150,14 @@ class Picture(Flowable):  # type: ignore[misc]
 
     def draw(self) -> None:
         """Draw the slice and everything around and over it."""
+        if not _HAS_PIXELS.get():
+            return
         canvas = self.canv
         canvas.saveState()
         canvas.translate(EDGE, EDGE + self.strip)
         reader = ImageReader(io.BytesIO(self.pixels()))
         canvas.drawImage(reader, 0, 0, self.picture_width, self.picture_height)
+        self._draw_blanked()
         if self.layer is not None:
             self._draw_layer(self.layer)
         self._draw_letters()
@@ -181,6 +199,16 @@ class Picture(Flowable):  # type: ignore[misc]
         canvas.restoreState()
         if layer.rejection:
             self._draw_rejection(layer.rejection)
+
+    def _draw_blanked(self) -> None:
+        height, width = 1.2 * BLANKED_SIZE, fonts.width_of(BLANKED, BLANKED_SIZE) + 3
+        for down, across in label_places(self.panel, (self.picture_height, self.picture_width), (height, width)):
+            x, y = across, self.picture_height - down
+            self.canv.setFillColor(style.WHITE)
+            self.canv.rect(x - width / 2, y - height / 2, width, height, stroke=0, fill=1)
+            fonts.draw(
+                self.canv, (x, y - BLANKED_SIZE * 0.35), BLANKED, BLANKED_SIZE, align="centre", colour=style.BLACK
+            )
 
     def _draw_contours(self, layer: Layer) -> None:
         values = self.panel.maps[layer.method]

@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from markupsafe import Markup
+from reportlab.platypus import Flowable
 
 from audit_pipeline.records import Panel
-from audit_pipeline.report import captions, evidence_pages, html_alternatives, html_figures, plane_grid, text
+from audit_pipeline.report import (
+    captions,
+    evidence_pages,
+    figure_numbers,
+    html_alternatives,
+    html_figures,
+    layout,
+    method_strip,
+    plane_grid,
+    text,
+)
 from audit_pipeline.report.evidence import Shown
 from audit_pipeline.report.figures import scale_for
 from audit_pipeline.report.html_elements import joined, tag
@@ -22,10 +33,15 @@ def section(writer: Writer, shown: Shown) -> Markup:
     """Return heading, controls and pictures of every target; a sentence where no image was stored."""
     heading = writer.heading(evidence_pages.TITLE, 0)
     if not shown.panels:
-        return heading + tag("p", evidence_pages.NO_IMAGE, class_="body")
+        missing = tag("p", evidence_pages.NO_IMAGE, class_="body")
+        return joined([heading, missing, writer.write(_curves(shown))])
     opening = tag("p", f"{text.convention(shown.panels)} {evidence_pages.RAW_FIRST}", class_="caption")
     targets = [_target(writer, shown, target) for target in shown.targets]
     return joined([heading, opening, _controls(shown), *targets])
+
+
+def _curves(shown: Shown) -> list[Flowable]:
+    return evidence_pages.curves_story(shown, layout.content_size(shown.context.settings.paper)[0])
 
 
 def _controls(shown: Shown) -> Markup:
@@ -48,15 +64,18 @@ def _target(writer: Writer, shown: Shown, target: int) -> Markup:
     slices = shown.role("slice", target)
     parts: list[Markup] = []
     if planes:
-        parts.append(writer.heading(captions.grid(shown, planes[0], shown.methods(planes[0])), 1))
-        explained = [facts for facts in shown.record.explanations if facts.target == target]
-        writer.judged_by(code for facts in explained for code in facts.checks)
+        name = "planes" if target == shown.targets[0] else f"planes-{target}"
+        words = captions.grid(shown, planes[0], shown.methods(planes[0]))
+        parts.append(writer.heading(figure_numbers.titled(shown, name, words), 1, figure_numbers.anchor(name)))
         scale = scale_for(planes, PLANE_PIXELS, PLANE_PIXELS)
         parts += [_row(writer, shown, panel, scale) for panel in planes]
         parts.append(_legend(writer, shown, planes[0]))
+    is_first = target == shown.targets[0]
+    parts += [writer.write(_curves(shown))] if is_first else []
     if slices:
         parts += _stack(writer, shown, slices)
         parts += [] if planes else [_legend(writer, shown, slices[0])]
+    parts += [writer.write([*method_strip.story(shown), *method_strip.signed_story(shown)])] if is_first else []
     return joined(parts)
 
 
@@ -101,7 +120,10 @@ def _legend(writer: Writer, shown: Shown, panel: Panel) -> Markup:
 
 def _stack(writer: Writer, shown: Shown, panels: Sequence[Panel]) -> list[Markup]:
     """Return the slices with the most evidence, one of which a slider chooses."""
-    heading = writer.heading(captions.evident_slices(shown, panels, shown.methods(panels[0])[:1]), 1)
+    words = captions.evident_slices(shown, panels, shown.methods(panels[0])[:1])
+    is_first = panels[0].target == shown.targets[0]
+    anchor = figure_numbers.anchor("slices") if is_first else ""
+    heading = writer.heading(figure_numbers.titled(shown, "slices", words) if is_first else words, 1, anchor)
     scale = scale_for(list(panels), PLANE_PIXELS, PLANE_PIXELS)
     name = f"slice-{panels[0].target}"
     first = next((place for place, panel in enumerate(panels) if panel.peaks), len(panels) // 2)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Panel
 from audit_pipeline.report import numbers, overlay, vocabulary
+from audit_pipeline.report.blocks import BLANKED, label_places
 from audit_pipeline.report.figures import Layer, Look, extent, scale_bar_mm
 from audit_pipeline.report.html_elements import number, tag
 from audit_pipeline.report.html_layers import Layers
@@ -21,6 +22,7 @@ from audit_pipeline.report.html_layers import Layers
 EDGE, STRIP, LETTER = 16.0, 20.0, 11
 LARGEST_CELL = 38.0
 PEAK_GAP, PEAK_ARM = 5.0, 12.0
+BLANKED_LABEL = (14.0, 84.0)
 FINEST_STEP, COARSER = 0.8, 1.5
 """Between two corners of a contour, in CSS pixels: finer ones cannot be seen, many become fewer."""
 
@@ -100,6 +102,7 @@ def bare(layers: Layers, panel: Panel, size: tuple[float, float], look: Look, la
     """Yield the pixels, then contours and peak, or the hatch and the words over a rejected map."""
     height, width = size
     yield from _pixels(layers, panel, size, look, layer)
+    yield from _blanked(panel, size)
     if layer is None:
         return
     if layer.rejection:
@@ -109,6 +112,12 @@ def bare(layers: Layers, panel: Panel, size: tuple[float, float], look: Look, la
     lines = [*_contours(layers, panel, layer, size), *_peak(layers, panel, layer, size)]
     clipped = tag("svg", *lines, width=width, height=height, class_="clip")
     yield tag("g", clipped, class_="lines")
+
+
+def _blanked(panel: Panel, size: tuple[float, float]) -> Iterator[Markup]:
+    """Yield the words on the blocks that stand over text."""
+    for down, across in label_places(panel, size, BLANKED_LABEL):
+        yield tag("text", BLANKED, class_="blanked", x=across, y=down + 0.3 * BLANKED_LABEL[0])
 
 
 def _pixels(

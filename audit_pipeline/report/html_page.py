@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
+from audit_pipeline.config import CLINICAL
 from audit_pipeline.report import text, vocabulary
 from audit_pipeline.report.document import Frontage
 from audit_pipeline.report.html_elements import page, tag
@@ -33,6 +34,7 @@ def framed(front: Frontage, writer: Writer, content: Markup) -> bytes:
     body = Markup("\n").join(
         [
             tag("a", SKIP, href="#content", class_="skip"),
+            *([tag("p", profile, class_="stamp")] if front.context.profile == CLINICAL else []),
             header,
             contents,
             tag("main", content, id="content", tabindex=-1),

@@ -13,9 +13,9 @@ from typing import Any
 from markupsafe import Markup
 from reportlab.platypus import CondPageBreak, Flowable, KeepInFrame, KeepTogether, PageBreak, Paragraph, Spacer, Table
 
-from audit_pipeline.report import html_charts, html_figures, html_table, layout, marks
-from audit_pipeline.report.audit_pdf import Thumbnail
+from audit_pipeline.report import html_charts, html_figures, html_plots, html_table, layout, links, marks
 from audit_pipeline.report.charts import ClassBars
+from audit_pipeline.report.contact_sheet import Thumbnail
 from audit_pipeline.report.document import Heading
 from audit_pipeline.report.figures import ColourBar, Picture
 from audit_pipeline.report.glance import CheckMarks
@@ -23,6 +23,7 @@ from audit_pipeline.report.html_elements import joined, tag
 from audit_pipeline.report.html_layers import Layers
 from audit_pipeline.report.html_words import plain, words
 from audit_pipeline.report.part_scores import Profile
+from audit_pipeline.report.plots import Plot
 
 LOWEST_HEADING = 6
 PAPER_ONLY = (Spacer, CondPageBreak, PageBreak)
@@ -47,7 +48,6 @@ class Writer:
     checks : codes that get a row to link to
     links : text of a cell -> address it leads to
     contents : name and title of every main heading written so far
-    figures : code of a check -> name and title of the pictures of the maps that it judged
     """
 
     layers: Layers
@@ -56,10 +56,10 @@ class Writer:
     links: Mapping[str, str] = field(default_factory=dict)
     parts: list[Markup] = field(default_factory=list)
     contents: list[tuple[str, str]] = field(default_factory=list)
-    figures: dict[str, tuple[str, str]] = field(default_factory=dict)
     _above: list[tuple[int, int]] = field(default_factory=list)
     _headings: int = 0
     _caption: str = ""
+    _name: str = ""
     _title: Paragraph | None = None
     _region: str = ""
     _rows: set[str] = field(default_factory=set)
@@ -96,8 +96,10 @@ class Writer:
             layout.Columns: lambda item: self.columns([self.write(stack) for stack in item.stacks]),
             layout.MarkedParagraph: _marked_paragraph,
             marks.MarkedWord: _marked_word,
+            links.LinkedWord: lambda item: tag("a", item.words, href=item.target),
             CheckMarks: lambda item: html_charts.check_marks(item, self.checks),
             ClassBars: lambda item: html_charts.class_bars(item, self._caption),
+            Plot: html_plots.figure,
             Profile: lambda item: tag("figure", html_charts.profile(item)),
             Thumbnail: lambda item: self._thumbnail(item.picture),
             Picture: self._picture,
@@ -105,22 +107,25 @@ class Writer:
         }
 
     def _printed_heading(self, item: Heading) -> Markup:
-        drawn = self.heading(plain(item), item.level)
+        drawn = self.heading(plain(item), item.level, item.anchor)
         is_ruled = item.style.name == "title" and self._region
         return drawn + html_table.outcome_filter(self._region) if is_ruled else drawn
 
-    def heading(self, title: str, level: int) -> Markup:
-        """Return a heading one step below the nearest heading above it of a smaller `level`."""
+    def heading(self, title: str, level: int, anchor: str = "") -> Markup:
+        """Return a heading one step below the nearest heading above it of a smaller `level`.
+
+        anchor : place in this document that leads here, such as "#figure-planes"
+        """
         rank = -1 if not self._above else level
         while self._above and self._above[-1][0] >= rank:
             self._above.pop()
         depth = min(LOWEST_HEADING, self._above[-1][1] + 1 if self._above else 1)
         self._above.append((rank, depth))
         self._headings += 1
-        name = f"part-{self._headings}"
+        name = anchor.removeprefix("#") or f"part-{self._headings}"
         if depth == 2 and level == 0:
             self.contents.append((name, title))
-        self._caption = title
+        self._caption, self._name = title, name
         return tag(f"h{depth}", title, id=name)
 
     def _region_of(self, heading: Heading, below: list[Flowable]) -> str:
@@ -134,11 +139,6 @@ class Writer:
         own = below[: next(ends, len(below))]
         is_ruled = self._headings > 0 and any(isinstance(item, Table) and html_table.has_outcomes(item) for item in own)
         return f"region-{self._headings}" if is_ruled else ""
-
-    def judged_by(self, codes: Iterable[str]) -> None:
-        """Let the rows of these checks lead to the pictures below the last heading, unless they lead somewhere."""
-        for code in codes:
-            self.figures.setdefault(code, (f"part-{self._headings}", self._caption))
 
     def columns(self, stacks: list[Markup]) -> Markup:
         """Return stacks side by side, one below the other where the window is narrow."""
@@ -158,10 +158,9 @@ class Writer:
         place = html_table.Place(
             caption=plain(title) if title else self._caption,
             is_caption_seen=title is not None,
-            heading=f"part-{self._headings}",
+            heading=self._name,
             checks=self.checks - self._rows,
             links=self.links,
-            figures=self.figures,
             region=self._region,
         )
         drawn, seen = html_table.table(item, self._cell, place)

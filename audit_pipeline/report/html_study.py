@@ -15,7 +15,7 @@ from audit_pipeline.report import (
     html_alternatives,
     html_evidence,
     html_page,
-    part_scores,
+    prediction_pages,
     record_pages,
     refusal_page,
     summary_page,
@@ -65,7 +65,7 @@ def render_study_html(record: StudyRecord, panels: Sequence[Panel], context: Rep
 
 def _audited(writer: Writer, shown: Shown) -> Markup:
     record, context = shown.record, shown.context
-    title = writer.write(summary_page.titles(record, context.audit_name, context.intended_use))
+    title = writer.write(summary_page.titles(record, context))
     # the answer is read before the pictures, which stand on its left where there is room
     pictures, answer = summary_page.columns(shown).stacks
     first = [tag("div", writer.write(answer), class_="answer"), tag("div", writer.write(pictures), class_="pictures")]
@@ -74,8 +74,8 @@ def _audited(writer: Writer, shown: Shown) -> Markup:
             title,
             tag("div", *first, class_="summary"),
             html_evidence.section(writer, shown),
-            writer.write(part_scores.story(record, context)),
             writer.write(evidence_pages.statistics(shown)),
+            writer.write(prediction_pages.story(shown)),
             writer.write(record_pages.story(shown)),
         ]
     )

@@ -28,17 +28,13 @@ Cell = Callable[[Any], Markup]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """Where a table stands: its caption, the heading above it, what its rows link to and are linked from.
-
-    figures : code of a check -> name and title of the pictures of the maps that it judged
-    """
+    """Where a table stands: its caption, the heading above it, what its rows link to and are linked from."""
 
     caption: str
     is_caption_seen: bool
     heading: str
     checks: frozenset[str]
     links: Mapping[str, str]
-    figures: Mapping[str, tuple[str, str]]
     region: str
 
 
@@ -60,8 +56,6 @@ def table(item: Table, cell: Cell, place: Place) -> tuple[Markup, set[str]]:
         ]
         outcomes = _outcomes(row)
         code = next((one for one in map(plain, row) if one in place.checks - seen), None) if outcomes else None
-        if code is not None and code in place.figures and lead + 1 < len(drawn):
-            drawn[lead + 1] = _beside(drawn[lead + 1], *place.figures[code])
         seen |= {code} if code else set()
         named = None if code is None else f"check-{code}"
         rows.append(tag("tr", *drawn, id=named, data_outcomes=" ".join(outcomes) or None))
@@ -78,12 +72,6 @@ def _cells(item: Table) -> list[list[Any]]:
     return [
         [one[0] if isinstance(one, list | tuple) and len(one) == 1 else one for one in row] for row in item._cellvalues
     ]
-
-
-def _beside(drawn: Markup, name: str, title: str) -> Markup:
-    """Return a cell with a link to the pictures behind its words."""
-    link = tag("a", title, href=f"#{name}")
-    return Markup(drawn.removesuffix("</td>")) + Markup(" ") + link + Markup("</td>")  # noqa: S704 - made by `tag`
 
 
 def has_outcomes(item: Table) -> bool:

@@ -20,17 +20,21 @@ NOTE = (
 )
 
 
-def layer_story(choice: LayerChoice | None) -> list[Flowable]:
+def layer_story(choice: LayerChoice | None, type_style: str = "dense") -> list[Flowable]:
     """Return the section on the choice of the layer; nothing for records that do not tell."""
     if choice is None:
         return []
-    items: list[Flowable] = [Heading("Why this layer", level=1), tables.words(choice.reason, "body")]
+    items: list[Flowable] = [Heading("Why this layer", level=1), tables.words(choice.reason, "table")]
     if not choice.ranking:
         return items
     rows = [_row(one, is_chosen=one.layer == choice.layer) for one in choice.ranking]
     studies = text.counted(len(choice.studies), "study", "studies")
     note = f"Compared once for the whole run on {studies}: {', '.join(choice.studies)}. {NOTE}"
-    return [*items, tables.table(HEAD, rows, WIDTHS_MM, numeric=(4, 5, 6, 7)), tables.words(note, "caption")]
+    return [
+        *items,
+        tables.table(HEAD, rows, WIDTHS_MM, numeric=(4, 5, 6, 7), type_style=type_style),
+        tables.words(note, "caption"),
+    ]
 
 
 def _row(one: LayerFacts, *, is_chosen: bool) -> list[tables.Cell]:

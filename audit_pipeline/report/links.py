@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+from reportlab.platypus import Flowable
+
+from audit_pipeline.report import fonts, style
 
 CHECKS = "#checks"
 """The table of every check over the cohort."""
@@ -40,3 +45,41 @@ def draw_anchor(canvas: Any, target: str, height: float) -> None:
     """Make the top left corner of what is drawn the place that `target` leads to; nothing for ""."""
     if target:
         canvas.bookmarkHorizontal(target[1:], 0, height)
+
+
+class LinkedWord(Flowable):  # type: ignore[misc]
+    """A short text that leads to a place in this document."""
+
+    def __init__(self, words: str, target: str, *, size: float = style.DENSE) -> None:
+        super().__init__()
+        self.words, self.target, self.size = words, target, size
+
+    def wrap(self, available_width: float, _available_height: float) -> tuple[float, float]:
+        """Return the size; a text that does not fit is shortened."""
+        self.drawn = fonts.fitted(self.words, available_width, self.size)
+        self.width, self.height = available_width, self.size * 1.19
+        return self.width, self.height
+
+    def draw(self) -> None:
+        """Draw the text in the colour of links."""
+        base = self.size * 0.25
+        fonts.draw(self.canv, (0, base), self.drawn, self.size, colour=style.BLUE)
+        area = (0.0, 0.0, fonts.width_of(self.drawn, self.size), self.height)
+        draw_link(self.canv, self.target, area)
+
+
+class Anchors(Flowable):  # type: ignore[misc]
+    """Nothing to see: several places that links lead to."""
+
+    def __init__(self, targets: Sequence[str]) -> None:
+        super().__init__()
+        self.targets = tuple(targets)
+
+    def wrap(self, _available_width: float, _available_height: float) -> tuple[float, float]:
+        """Return no size."""
+        return 0.0, 0.0
+
+    def draw(self) -> None:
+        """Draw the places above the line."""
+        for target in self.targets:
+            draw_anchor(self.canv, target, style.DENSE)

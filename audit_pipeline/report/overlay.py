@@ -22,6 +22,9 @@ Floats = NDArray[np.float32]
 SIGNED_COLOURS = "coolwarm"
 """Colours of a signed scale: blue speaks against the class, red for it; the middle is never seen, it is transparent."""
 
+LABEL_SCALE = 0.4
+"""Of the font of OpenCV, whose capitals are 21 pixels tall at 1."""
+
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the grey picture under a map: ITU-R BT.601, section 2.5.1."""
 
@@ -170,6 +173,24 @@ def contour_lines(map_values: Floats, level: float) -> list[NDArray[np.float64]]
     finite = np.nan_to_num(np.asarray(map_values, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     lines = contour_generator(z=finite, line_type=LineType.Separate).lines(level)
     return [np.asarray(line, dtype=np.float64)[:, ::-1] for line in lines]
+
+
+def label_size(words: str) -> tuple[int, int]:
+    """Return height and width in pixels of words that `labelled` writes, with the white around them."""
+    (width, height), base = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, LABEL_SCALE, 1)
+    return height + base + 4, width + 6
+
+
+def labelled(pixels: Bytes, place: tuple[float, float], words: str) -> Bytes:
+    """Return (h, w, 3) pixels with black words on white, their middle at `place` (row, column)."""
+    height, width = label_size(words)
+    top, left = round(place[0] - height / 2), round(place[1] - width / 2)
+    (_, tall), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, LABEL_SCALE, 1)
+    drawn = np.array(pixels)
+    drawn[max(0, top) : top + height, max(0, left) : left + width] = 255
+    origin = (left + 3, top + 2 + tall)
+    cv2.putText(drawn, words, origin, cv2.FONT_HERSHEY_SIMPLEX, LABEL_SCALE, (0, 0, 0), 1, cv2.LINE_AA)
+    return drawn
 
 
 def jpeg(pixels: Bytes, quality: int = 92) -> bytes:

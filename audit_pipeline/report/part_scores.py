@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from reportlab.lib.units import mm
@@ -22,14 +22,21 @@ LISTED = 12
 """Parts that a sentence names one by one."""
 
 
-def story(record: StudyRecord, context: ReportContext) -> list[Flowable]:
-    """Return heading, profile and sentences; nothing for a network that reads the image at once."""
+def _plain(words: str) -> Heading:
+    return Heading(words, level=1)
+
+
+def story(record: StudyRecord, context: ReportContext, heading_of: Callable[[str], Heading] = _plain) -> list[Flowable]:
+    """Return heading, profile and sentences; nothing for a network that reads the image at once.
+
+    heading_of : makes the heading from its words
+    """
     prediction = record.prediction
     if prediction is None or prediction.parts is None:
         return []
     names = _shown_classes(record, prediction)
     width = layout.content_size(context.settings.paper)[0]
-    heading = Heading(f"Scores of the {prediction.parts.kind}s", level=1)
+    heading = heading_of(f"Scores of the {prediction.parts.kind}s")
     opening = tables.words(_opening(prediction.parts), "caption")
     opening.keepWithNext = 1
     items: list[Flowable] = [heading, opening]

@@ -8,6 +8,7 @@ import numpy as np
 
 from audit_pipeline.records import Panel
 from audit_pipeline.report import evidence, overlay, text
+from audit_pipeline.report.blocks import BLANKED, label_places
 from audit_pipeline.report.context import ReportContext
 from audit_pipeline.report.overlay import Bytes
 from audit_pipeline.study_record import ExplanationFacts, StudyRecord
@@ -50,8 +51,16 @@ def _pair(shown: evidence.Shown, panel: Panel, facts: ExplanationFacts) -> Bytes
     if text.rejection(facts):
         rows, columns = np.indices(shape)
         blended[(rows + columns) % HATCH_PERIOD < HATCH_WIDTH] = 255
+    raw, blended = (_named(panel, picture, shape) for picture in (raw, blended))
     gap = np.full((shape[0], GAP_PIXELS, 3), 255, dtype=np.uint8)
     return np.concatenate([raw, gap, blended], axis=1)
+
+
+def _named(panel: Panel, picture: Bytes, shape: tuple[int, int]) -> Bytes:
+    """Return a picture with words on the blocks that stand over text."""
+    for place in label_places(panel, shape, overlay.label_size(BLANKED)):
+        picture = overlay.labelled(picture, place, BLANKED)
+    return picture
 
 
 def _shape(panel: Panel) -> tuple[int, int]:

@@ -8,19 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reportlab.lib.units import mm
-from reportlab.platypus import Flowable, Spacer
+from reportlab.platypus import Flowable, KeepTogether, Spacer
 
 from audit_pipeline.records import Panel
-from audit_pipeline.report import captions, layout, tables, text
-from audit_pipeline.report.document import Heading
+from audit_pipeline.report import captions, figure_numbers, layout, tables, text
 from audit_pipeline.report.evidence import Shown
 from audit_pipeline.report.figures import EDGE, ColourBar, Picture, furniture, scale_for
 
 RAW = "Raw slice"
-MOST_METHODS = 2
-"""Columns beside the raw one; further methods get a grid of their own, with the raw slices again."""
-
 GAP, LINE_GAP = 3 * mm, 1.5 * mm
+SMALL_GAP, BAR, WIDEST = 1.6 * mm, 70 * mm, 60 * mm
 LEAST_SCALE = 0.4
 """Of the scale that the width allows; a grid that needs a smaller one goes on over the page."""
 
@@ -34,11 +31,55 @@ def grids(shown: Shown, panels: Sequence[Panel], room: float, tallest: float = l
     room : height in points that a grid should not exceed
     tallest : height in points that no picture exceeds
     """
-    methods = shown.methods(panels[0])
-    groups = [methods[start : start + MOST_METHODS] for start in range(0, len(methods), MOST_METHODS)] or [[]]
-    columns = 3 if len(panels) > 1 else 1 + max(1, len(groups[0]))
+    methods = shown.methods(panels[0])[: figure_numbers.MOST_METHODS]
+    columns = 3 if len(panels) > 1 else 1 + max(1, len(methods))
     width = (layout.content_size(shown.context.settings.paper)[0] - (columns - 1) * GAP) / columns
-    return [item for group in groups for item in _fitted(shown, panels, group, (width, room, tallest))]
+    return _fitted(shown, panels, methods, (width, room, tallest))
+
+
+def compact(shown: Shown, panels: Sequence[Panel], tallest: float) -> list[Flowable]:
+    """Return the pictures of a further target: a line for each method, every plane raw and beside it with the map."""
+    if not panels:
+        return []
+    methods = shown.methods(panels[0])
+    is_short = shown.is_tight and len(methods) > figure_numbers.MOST_METHODS
+    methods = methods[: 1 if is_short else figure_numbers.MOST_METHODS]
+    columns = 2 * len(panels)
+    width = (layout.content_size(shown.context.settings.paper)[0] - (columns - 1) * SMALL_GAP) / columns
+    width = min(width, WIDEST)
+    scale = scale_for(list(panels), width - 2 * EDGE, tallest)
+    name = f"planes-{panels[0].target}"
+    heading = figure_numbers.title(shown, name, captions.grid(shown, panels[0], methods))
+    is_one = len(panels) == 1
+    groups = [methods or [""]] if is_one else [[method] for method in methods or [""]]
+    lines = [_beside(shown, panels, group, (scale, width)) for group in groups]
+    notes = [*(f"{text.capital(text.slice_place(panel))}." for panel in panels), captions.window(shown)]
+    notes += [words] if (words := captions.blanked(panels)) else []
+    notes += [one for method in methods if (one := captions.peak(shown, panels[0], method))]
+    notes += [captions.cell(shown, panels[0], methods[0]), captions.scale(shown, panels[0], methods)] if methods else []
+    notes += [captions.MORE_METHODS] if len(methods) < len(shown.methods(panels[0])) else []
+    bars: list[list[Flowable]] = [
+        [ColourBar(BAR, shown.layer(panels[0], one), shown.look, captions.colour_bar(shown, panels[0], one))]
+        for one in methods
+    ]
+    note = tables.words(" ".join(notes), "caption")
+    legend: list[Flowable] = [layout.Columns(bars, [BAR] * len(bars), 2 * GAP)] if bars else []
+    return [KeepTogether([heading, *lines, *legend, note])]
+
+
+def _beside(shown: Shown, panels: Sequence[Panel], methods: Sequence[str], size: tuple[float, float]) -> layout.Columns:
+    """Return every panel raw and beside it with the maps of `methods`."""
+    scale, width = size
+    found = {
+        place: [shown.layer(panel, method) for method in methods if method in panel.maps]
+        for place, panel in enumerate(panels)
+    }
+    strip = max(furniture(layer, scale) for layers in found.values() for layer in [None, *layers])
+    stacks: list[list[Flowable]] = []
+    for place, panel in enumerate(panels):
+        stacks.append([Picture(panel, scale, shown.look, strip=strip)])
+        stacks += [[Picture(panel, scale, shown.look, layer, strip)] for layer in found[place]]
+    return layout.Columns(stacks, [width] * len(stacks), SMALL_GAP)
 
 
 def _fitted(
@@ -47,7 +88,7 @@ def _fitted(
     """Return heading and lines at the largest scale that fits into column width, room and picture height."""
     width, room, tallest = limits
     largest = scale_for(list(panels), width - 2 * EDGE, tallest)
-    heading = Heading(captions.grid(shown, panels[0], methods), level=1)
+    heading = figure_numbers.title(shown, "planes", captions.grid(shown, panels[0], methods))
     page = layout.content_size(shown.context.settings.paper)[0]
     scale = largest
     items: list[Flowable] = [heading, *_lines(shown, panels, methods, scale, width)]

@@ -8,6 +8,8 @@ from reportlab.platypus import Flowable, Paragraph, Spacer
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Status
 from audit_pipeline.report import (
+    check_table,
+    evidence,
     fonts,
     input_facts,
     layout,
@@ -28,7 +30,7 @@ def story(record: StudyRecord, context: ReportContext) -> list[Flowable]:
     outcome = Outcome.CRITICAL if record.status is Status.REFUSED else Outcome.ERROR
     status = Paragraph(fonts.bold(word), style.paragraph_style("verdict"))
     items = [
-        *summary_page.titles(record, context.audit_name, context.intended_use),
+        *summary_page.titles(record, context),
         layout.MarkedParagraph(outcome, status),
         tables.words(text.without_result(record), "body"),
         Spacer(1, 2 * mm),
@@ -36,7 +38,7 @@ def story(record: StudyRecord, context: ReportContext) -> list[Flowable]:
         Spacer(1, 2 * mm),
     ]
     if record.findings:
-        items += [*record_pages.checks(record.findings, context), Spacer(1, 2 * mm)]
+        items += [*check_table.story(evidence.shown(record, (), context)), Spacer(1, 2 * mm)]
     return [*items, *record_pages.provenance(record, context)]
 
 

@@ -7,6 +7,7 @@ beforehand because none may be added later. Only this module and `signature_chec
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -36,6 +37,8 @@ from audit_pipeline.report.statement import (
     ForeignReportError,
     KeyFileError,
     KeyPasswordError,
+    Meaning,
+    ReviewMissingError,
     SigningError,
     Statement,
     TimestampError,
@@ -128,6 +131,31 @@ def check_report(content: bytes) -> None:
         raise ForeignReportError(
             "the file is not a report of this product with its record attached; name a report.pdf of a run, and render "
             "older ones again with the command report"
+        )
+
+
+def check_reviews(content: bytes, meaning: Meaning) -> None:
+    """Check that nobody signs an audit as reviewed or approved while the verdict on a study is open.
+
+    The report says itself which studies are open, in the ``cohort.json`` that it carries; author and rejecter may
+    always sign, and so may whoever signs the report of a single study, whose verdict that signature is.
+
+    Raises
+    ------
+    ReviewMissingError
+        A study with a flag of severity 4 or 5 has no verdict.
+    """
+    cohort = archive.attached_files(content).get("cohort.json")
+    if cohort is None or meaning not in {Meaning.REVIEWED, Meaning.APPROVED}:
+        return
+    reviews = json.loads(cohort).get("reviews") or {}
+    still_open = reviews.get("open") or []
+    if still_open:
+        one = len(still_open) == 1
+        raise ReviewMissingError(
+            f"{len(still_open)} {'study asks' if one else 'studies ask'} for a verdict and {'has' if one else 'have'} "
+            f"none, for example {still_open[0]}; write the verdicts into reviews.csv of the run, render the run again "
+            "with the command report, then sign"
         )
 
 

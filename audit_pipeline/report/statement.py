@@ -33,6 +33,10 @@ class ForeignReportError(SigningError):
     """The file is no report of this product, or was not rendered by a version that reports can be signed of."""
 
 
+class ReviewMissingError(SigningError):
+    """Studies that ask for the verdict of a reviewer have none, so the audit cannot be signed as reviewed."""
+
+
 class TimestampError(SigningError):
     """The time-stamp authority did not answer."""
 

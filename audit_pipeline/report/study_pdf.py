@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from reportlab.platypus import Flowable
+
 from audit_pipeline.records import Panel, Status
 from audit_pipeline.report import (
     evidence,
@@ -13,14 +15,19 @@ from audit_pipeline.report import (
     fonts,
     frontage,
     layout,
+    prediction_pages,
     record_pages,
     refusal_page,
     review,
     summary_page,
 )
 from audit_pipeline.report.context import ReportContext
-from audit_pipeline.report.document import build
+from audit_pipeline.report.document import build, pages_of
+from audit_pipeline.report.evidence import Shown
 from audit_pipeline.study_record import StudyRecord
+
+MOST_PAGES = 6
+"""With more, type and pictures are made smaller once."""
 
 
 def render_study(
@@ -54,7 +61,17 @@ def render_study(
     if not is_audited:
         return build(refusal_page.story(record, context), front)
     shown = evidence.shown(record, panels, context)
-    return build([*summary_page.story(shown), *evidence_pages.story(shown), *record_pages.story(shown)], front)
+    is_tight = pages_of(_story(shown), front) > MOST_PAGES
+    return build(_story(replace(shown, is_tight=is_tight)), front)
+
+
+def _story(shown: Shown) -> list[Flowable]:
+    return [
+        *summary_page.story(shown),
+        *evidence_pages.story(shown),
+        *prediction_pages.story(shown),
+        *record_pages.story(shown),
+    ]
 
 
 def _box(context: ReportContext) -> Any:

@@ -25,6 +25,8 @@ WHITE = HexColor("#FFFFFF")
 BLACK = HexColor("#000000")
 BLUE = HexColor("#0072B2")
 SKY = HexColor("#56B4E9")
+PALE = HexColor("#CFE3F0")
+VERMILLION = HexColor("#D55E00")
 
 OUTCOME_COLOURS = {
     Outcome.PASS: HexColor("#009E73"),
@@ -36,7 +38,7 @@ OUTCOME_COLOURS = {
 }
 """Okabe-Ito colours; each outcome also has its own shape and word."""
 
-BODY, TABLE, CAPTION = 9.0, 8.0, 7.5
+BODY, TABLE, CAPTION, DENSE, TIGHT = 9.0, 8.0, 7.5, 7.3, 6.6
 
 _SIZES = {
     "title": (16.0, 20.0, fonts.BOLD),
@@ -46,12 +48,16 @@ _SIZES = {
     "table": (TABLE, 9.8, fonts.REGULAR),
     "head": (TABLE, 9.8, fonts.BOLD),
     "caption": (CAPTION, 9.2, fonts.REGULAR),
+    "dense": (DENSE, 8.7, fonts.REGULAR),
+    "dense head": (DENSE, 8.7, fonts.BOLD),
+    "tight": (TIGHT, 7.7, fonts.REGULAR),
+    "tight head": (TIGHT, 7.7, fonts.BOLD),
 }
 
 
 @lru_cache(maxsize=32)
 def paragraph_style(name: str, *, right: bool = False) -> ParagraphStyle:
-    """Return the paragraph style ``title``, ``section``, ``verdict``, ``body``, ``table``, ``head`` or ``caption``."""
+    """Return the paragraph style ``title``, ``section``, ``body``, ``table``, ``dense``, ... of `_SIZES`."""
     fonts.register()
     size, leading, font = _SIZES[name]
     before = {"section": 7.5}.get(name, 0.0)

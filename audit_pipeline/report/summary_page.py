@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, KeepInFrame, Paragraph, Spacer
 
@@ -22,6 +24,7 @@ from audit_pipeline.report import (
     text,
     vocabulary,
 )
+from audit_pipeline.report.context import ReportContext
 from audit_pipeline.report.document import Heading
 from audit_pipeline.report.evidence import Shown
 from audit_pipeline.report.figures import EDGE, ColourBar, Picture, furniture, scale_for
@@ -35,7 +38,7 @@ LONGEST_MESSAGE, LONGEST_ADVICE = 260, 180
 def story(shown: Shown) -> list[Flowable]:
     """Return the flowables of page one."""
     width, height = layout.content_size(shown.context.settings.paper)
-    title = titles(shown.record, shown.context.audit_name, shown.context.intended_use)
+    title = titles(shown.record, shown.context)
     room = height - review.RESERVED - layout.stack_height(title, width) - 4 * mm
     return [*title, KeepInFrame(width, room, [columns(shown, room)], mode="shrink")]
 
@@ -49,14 +52,21 @@ def columns(shown: Shown, room: float = layout.UNLIMITED) -> layout.Columns:
     return layout.Columns(stacks, [left_width, right_width], 6 * mm)
 
 
-def titles(record: StudyRecord, audit_name: str, intended_use: str) -> list[Flowable]:
-    """Return the title of a study's first page and the line below it."""
-    use = f" Intended use: {intended_use}" if intended_use else ""
+def titles(record: StudyRecord, context: ReportContext) -> list[Flowable]:
+    """Return the title of a study's first page and the lines below it; in the clinical profile, who was examined."""
+    use = f" Intended use: {context.intended_use}" if context.intended_use else ""
+    told = f"Audit: {context.audit_name}.{use}"
     return [
         Heading(f"Study {record.study}", "title"),
-        Paragraph(fonts.markup(text.cut(f"Audit: {audit_name}.{use}", 320)), style.paragraph_style("caption")),
+        Paragraph(fonts.markup(text.cut(told, 320)), style.paragraph_style("caption")),
+        *_patient(context.identities.get(record.study, {})),
         Spacer(1, 3 * mm),
     ]
+
+
+def _patient(identity: Mapping[str, str]) -> list[Flowable]:
+    told = [f"{vocabulary.IDENTITY_WORDS[name]}: {text.cut(value, 120)}" for name, value in identity.items() if value]
+    return [Paragraph(fonts.markup("; ".join(told)), style.paragraph_style("body"))] if told else []
 
 
 def _right(shown: Shown, width: float, room: float) -> list[Flowable]:

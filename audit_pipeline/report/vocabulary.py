@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Status
+from audit_pipeline.reviews import ReviewVerdict
 
 OUTCOME_WORDS = {
     Outcome.PASS: "pass",
@@ -14,7 +15,13 @@ OUTCOME_WORDS = {
     Outcome.ERROR: "error",
 }
 STATUS_WORDS = {Status.AUDITED: "audited", Status.REFUSED: "refused", Status.FAILED: "failed"}
-PROFILE_WORDS = {"deidentified": "de-identified", "clinical": "CLINICAL: SHOWS IDENTITY"}
+PROFILE_WORDS = {"deidentified": "de-identified", "clinical": "CLINICAL: contains identity"}
+IDENTITY_WORDS = {
+    "patient_name": "Patient", "patient_id": "Patient ID", "birth_date": "Born", "sex": "Sex",
+    "accession": "Accession", "study_date": "Examined", "name": "Source",
+}  # fmt: skip
+"""What the clinical profile shows of a study, in this order."""
+
 PROVENANCE_WORDS = {
     "std": "standard",
     "lit": "published",
@@ -22,6 +29,9 @@ PROVENANCE_WORDS = {
     "dom": "engineering judgement",
     "cal": "calibrated here",
 }
+PROVENANCE_LETTERS = {"std": "S", "lit": "P", "sim": "N", "dom": "J", "cal": "C"}
+"""The same in a letter, for the table of every check, which explains them."""
+
 FAMILY_WORDS = {
     "A": "A  Input and data integrity",
     "B": "B  Out of distribution",
@@ -41,7 +51,7 @@ METHOD_WORDS = {
     "attention_rollout": "attention rollout", "token_gradcam": "Grad-CAM on tokens",
     "token_hirescam": "HiResCAM on tokens",
 }  # fmt: skip
-REVIEW_VERDICTS = ("agree", "agree, but the map is no evidence", "disagree", "cannot judge")
+REVIEW_VERDICTS = tuple(str(verdict) for verdict in ReviewVerdict)
 AT_MOST, AT_LEAST = "\u2264", "\u2265"
 CAUTION = "for review, not for diagnosis"
 
@@ -67,6 +77,6 @@ VERIFY = (
 NO_MESSAGE = "No message was recorded."
 LIMITS = (
     "A limit with a sign names the allowed side; without a sign the outcome does not tell it. "
-    "Standard: from a standard or physics. Published: from the literature. Simulated null: from simulated maps. "
-    "Engineering judgement: not calibrated. Calibrated here: from clean studies of this site."
+    "Where a limit is from: S a standard or physics, P published, N a null of simulated maps, J engineering judgement, "
+    "not calibrated, C clean studies of this site. Fig.: the figure that shows it."
 )

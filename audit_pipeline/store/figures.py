@@ -94,12 +94,14 @@ def _described(panel: Panel) -> dict[str, Any]:
         "letters": panel.letters,
         "peaks": dict(panel.peaks),
         "to_source": panel.to_source.tolist(),
+        "blanked": [list(box) for box in panel.blanked],
     }
 
 
 def _restored(description: dict[str, Any], anatomy: Floats, grids: Sequence[_Grid]) -> Panel:
     methods, to_source = description.pop("methods"), np.asarray(description.pop("to_source"), dtype=np.float64)
     shown = {one.method: one.placed for one in grids if one.target == description["target"] and one.method in methods}
+    blanked = tuple((top, bottom, left, right) for top, bottom, left, right in description.pop("blanked", ()))
     pixel_mm, cell_mm, peaks = (description.pop(name) for name in ("pixel_mm", "cell_mm", "peaks"))
     return Panel(
         **description | {"letters": tuple(description["letters"])},
@@ -109,4 +111,5 @@ def _restored(description: dict[str, Any], anatomy: Floats, grids: Sequence[_Gri
         cell_mm=None if cell_mm is None else tuple(cell_mm),
         peaks={method: tuple(peak) for method, peak in peaks.items()},
         to_source=sealed(to_source),
+        blanked=blanked,
     )

@@ -22,6 +22,9 @@ from audit_pipeline.study_record import StudyRecord
 
 RUN_SCHEMA = "audit-pipeline/run/1"
 TIMES = frozenset({"start", "end"})
+LINKAGE = ("study", "name", "kind", "files", "identity", "note")
+"""Columns that every linkage has; the clinical profile adds who was examined."""
+
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet would execute a cell that starts with one of these."""
 
@@ -140,16 +143,45 @@ class RunFolder:
     def write_linkage(self, rows: Iterable[Mapping[str, str]]) -> None:
         """Write ``linkage.csv``, readable by its owner only: pseudonym -> where the study came from."""
         stream = io.StringIO()
-        writer = csv.DictWriter(stream, ["study", "name", "kind", "files", "identity", "note"], lineterminator="\n")
+        found = list(rows)
+        columns = dict.fromkeys([*LINKAGE, *(name for row in found for name in row)])
+        writer = csv.DictWriter(stream, list(columns), lineterminator="\n", restval="")
         writer.writeheader()
-        for row in rows:
+        for row in found:
             writer.writerow({key: _inert(value) for key, value in row.items()})
         write_atomically(self.path / "linkage.csv", stream.getvalue().encode(), mode=0o600)
+
+    def close_to_others(self) -> None:
+        """Let nobody but the owner into the folder."""
+        self.path.chmod(0o700)
+
+    def linkage(self) -> Mapping[str, Mapping[str, str]]:
+        """Return the rows of ``linkage.csv`` by study.
+
+        Raises
+        ------
+        StoreError
+            The file is missing or damaged.
+        """
+        try:
+            text = (self.path / "linkage.csv").read_text(encoding="utf-8")
+            rows = list(csv.DictReader(io.StringIO(text), strict=True))
+            return {row["study"]: {name: _as_given(value) for name, value in row.items()} for row in rows}
+        except (OSError, UnicodeDecodeError, csv.Error, KeyError, AttributeError) as error:
+            raise StoreError(
+                "linkage.csv of this run is missing or damaged, and a clinical report shows what only that file tells; "
+                "put it back from a copy, or audit again"
+            ) from error
 
 
 def timeless_run(run: Mapping[str, Any]) -> bytes:
     """Return ``run.json`` as the audit report carries it: without the times of its start and end."""
     return json_bytes({name: value for name, value in run.items() if name not in TIMES})
+
+
+def _as_given(value: str) -> str:
+    """Return the text that `_inert` wrote."""
+    return value[1:] if value.startswith("'") and value[1:].startswith(FORMULA_STARTS) else value
 
 
 def _inert(value: str) -> str:

@@ -56,13 +56,10 @@ def results_bytes(records: Sequence[StudyRecord]) -> bytes:
 
 def findings_bytes(records: Sequence[StudyRecord]) -> bytes:
     """Return ``findings.parquet``: a row per finding."""
-    columns = FINDINGS.names[1:]
-    rows = [
-        {"study": record.study, **{name: getattr(finding, name) for name in columns}}
-        for record in records
-        for finding in record.findings
-    ]
-    return _table_bytes(rows, FINDINGS)
+    pairs = [(record.study, finding) for record in records for finding in record.findings]
+    columns = {"study": [study for study, _ in pairs]}
+    columns |= {name: [_plain(getattr(finding, name)) for _, finding in pairs] for name in FINDINGS.names[1:]}
+    return _written(pa.table(columns, schema=FINDINGS))
 
 
 def fmea_bytes(rows: Sequence[Mapping[str, Any]]) -> bytes:
@@ -100,7 +97,16 @@ def _result_rows(record: StudyRecord) -> list[dict[str, object]]:
 
 
 def _table_bytes(rows: list[dict[str, object]], schema: pa.Schema) -> bytes:
-    plain = [{key: str(value) if isinstance(value, str) else value for key, value in row.items()} for row in rows]
+    plain = [{key: _plain(value) for key, value in row.items()} for row in rows]
+    return _written(pa.Table.from_pylist(plain, schema=schema))
+
+
+def _plain(value: object) -> object:
+    """Return the value of an enumeration as text, anything else as it is."""
+    return str(value) if isinstance(value, str) else value
+
+
+def _written(table: pa.Table) -> bytes:
     stream = io.BytesIO()
-    parquet.write_table(pa.Table.from_pylist(plain, schema=schema), stream, compression="zstd")
+    parquet.write_table(table, stream, compression="zstd")
     return stream.getvalue()

@@ -11,7 +11,7 @@ from audit_pipeline.findings import FailureMode, Outcome
 CODES = [
     *(f"A{number:02}" for number in range(1, 25) if number != 23),  # A23 compares studies: a check of the cohort
     *(f"B{number:02}" for number in range(1, 8)),
-    *(f"C{number:02}" for number in range(1, 15)),
+    *(f"C{number:02}" for number in range(1, 21)),
     *(f"D{number:02}" for number in range(1, 31) if number not in {26, 27}),  # D26 and D27 compare studies too
 ]
 FACTS = {

@@ -53,7 +53,7 @@ def test_another_field_is_flagged_with_what_was_found_and_what_is_allowed(allowe
 @pytest.mark.parametrize(
     ("allowed", "words"),
     [
-        ({"age": (0, 18)}, "The age is 45 years, and 0 to 18 years is allowed."),
+        ({"age": (0, 18)}, "The age is in the band 40-49 years, and 0 to 18 years is allowed."),
         ({"spacing_mm": (2.0, 5.0)}, "The spacing is 1 x 1 mm, and 2 to 5 mm is allowed."),
         ({"ranges": {"SliceThickness": (0.5, 5)}}, "The slice thickness is 10, and 0.5 to 5 is allowed."),
         ({"ranges": {"KVP": (100, 140)}}, "The KVP is 80, and 100 to 140 is allowed."),
@@ -103,7 +103,7 @@ def test_unknown_spacing_is_open_but_a_known_axis_out_of_range_is_wrong():
 def test_a_high_age_is_not_printed():
     finding = ranged(header={"PatientAge": "093Y"}, age=(18, 80))
     assert "93" not in finding.message
-    assert "over 89 years" in finding.message
+    assert "in the band 90+ years" in finding.message
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,14 @@ import pytest
 from evidence_factories import focal, make_evidence, make_explanation, make_prediction, make_prepared
 
 from audit_pipeline.checks.map_questions import NULL_SHIFTS, again, deleted, far_shifts, flipped, strongest
-from audit_pipeline.checks.map_removal import claimed, inverted_map, unfaithful_curve, unfaithful_map
+from audit_pipeline.checks.map_removal import (
+    CURVE_SHIFTS,
+    STEPS,
+    claimed,
+    inverted_map,
+    unfaithful_curve,
+    unfaithful_map,
+)
 from audit_pipeline.evidence import Answer
 from audit_pipeline.findings import Outcome
 
@@ -111,3 +118,48 @@ def test_whole_curves_tell_the_right_place_from_a_wrong_one(is_right, outcome):
     evidence = make_evidence(one, prepared=make_prepared(values), model=Eye(region))
     assert unfaithful_curve(evidence).outcome is outcome
     assert unfaithful_curve(replace(evidence, model=None)).outcome is Outcome.NOT_EVALUABLE
+
+
+def test_what_removal_said_is_kept_as_a_short_curve_with_the_extremes_of_the_shifted_copies():
+    strong, weak = unfaithful_map(evidence_with([2.8, -0.1, *NULL])).curves
+    assert (strong.kind, strong.null_shifts, strong.null_range) == ("deletion", 5, (0.0, 1.0))
+    assert strong.shares == (0.0, 4 / 64), "the evidence of this map covers less than a tenth"
+    assert strong.logits == pytest.approx((3.0, 0.2))
+    assert strong.null_low == pytest.approx((3.0, 3.0 - max(NULL)))
+    assert strong.null_middle == pytest.approx((3.0, 3.0 - float(np.median(NULL))))
+    assert strong.null_high == pytest.approx((3.0, 3.0 - min(NULL)))
+    assert (weak.kind, weak.logits, weak.null_shifts) == ("weakest", pytest.approx((3.0, 3.1)), 0)
+
+
+def test_a_curve_ends_where_the_evidence_does_and_is_kept_where_the_claim_is_too_small_to_test():
+    finding = unfaithful_map(evidence_with([0.0, 0.0, *NULL], peak=0.5))
+    assert finding.outcome is Outcome.NOT_EVALUABLE
+    assert len(finding.curves) == 2
+    small = evidence_with([2.8, -0.1, *NULL])
+    (one,) = small.explanations
+    few = np.full(one.on_input.shape, -1.0, np.float32)
+    few.flat[:7] = 1.0
+    kept = unfaithful_map(replace(small, explanations=(replace(one, on_input=few),))).curves[0]
+    assert kept.shares == (0.0, pytest.approx(7 / few.size))
+
+
+def test_answers_that_are_not_finite_give_no_curve():
+    assert unfaithful_map(evidence_with([float("nan"), 0.0, *NULL])).curves == ()
+
+
+def test_whole_curves_hold_the_answers_to_the_map_and_the_quantiles_of_its_shifts():
+    one = make_explanation(5 * focal((6, 6), (1, 1)), shape=(30, 30))
+    region = np.zeros((30, 30), dtype=bool)
+    region[5:10, 5:10] = True
+    values = (0.1 + region)[None].astype(np.float32)
+    evidence = make_evidence(one, prepared=make_prepared(values), model=Eye(region))
+    gone, kept = unfaithful_curve(evidence).curves
+    own = evidence.prediction.logits[one.target]
+    assert (gone.kind, kept.kind) == ("deletion", "insertion")
+    assert (gone.shares, kept.shares) == ((0.0, *STEPS), (*STEPS, 1.0))
+    assert gone.logits[0] == kept.logits[-1] == gone.null_low[0] == kept.null_high[-1] == own
+    assert (gone.null_shifts, gone.null_range) == (CURVE_SHIFTS, (0.05, 0.95))
+    for curve in (gone, kept):
+        assert all(a <= b <= c for a, b, c in zip(curve.null_low, curve.null_middle, curve.null_high, strict=True))
+    assert gone.logits[2] < gone.null_low[2], "what the map names goes first"
+    assert kept.logits[1] > kept.null_high[1]

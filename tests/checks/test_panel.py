@@ -2,22 +2,20 @@
 
 import numpy as np
 import pytest
-from evidence_factories import disc, gradient, make_evidence, make_prediction, make_prepared
+from evidence_factories import disc, gradient, make_evidence, make_prepared
 
 from audit_pipeline.checks.harmless import benign, corrupted, quantised, repeated
 from audit_pipeline.checks.inpaint import filled, noise_level
 from audit_pipeline.checks.map_measures import border_band
 from audit_pipeline.checks.panel import (
-    PANEL,
     body_removed,
     border_removed,
     constant,
     noise,
     padding_changed,
-    panel_table,
     text_removed,
 )
-from audit_pipeline.evidence import Answer, Unanswered
+from audit_pipeline.evidence import Unanswered
 
 SHAPES = ((40, 48), (12, 20, 24))
 
@@ -150,15 +148,3 @@ def test_repeats_are_the_input_and_harmless_changes_are_ten():
     evidence = make_evidence()
     assert np.array_equal(repeated(evidence, drawn())[1], evidence.prepared.values)
     assert benign(evidence, drawn()).shape == (10, 1, 32, 32)
-
-
-def test_the_table_holds_every_variant_with_its_answer_or_the_reason():
-    chances = np.asarray([[0.25, 0.75]])
-    given = {"noise": Answer(logits=np.log(chances), probabilities=chances), "text_removed": "There are no letters."}
-    rows = panel_table(make_evidence(prediction=make_prediction((0.9, 0.1)), answers=given))
-    assert [row.name for row in rows] == ["image", *PANEL]
-    found = {row.name: row for row in rows}
-    assert found["image"].probabilities == (0.9, 0.1)
-    assert found["noise"].probabilities == (0.25, 0.75)
-    assert (found["text_removed"].probabilities, found["text_removed"].reason) == ((), "There are no letters.")
-    assert "not asked" in found["constant"].reason

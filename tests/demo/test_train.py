@@ -18,10 +18,9 @@ from audit_pipeline.demo.measure import Scores, best_threshold, evidence
 from audit_pipeline.demo.recipes import RECIPES
 from audit_pipeline.explain.engine import explain_input
 from audit_pipeline.models.classifier import load_classifier
-from audit_pipeline.store.reference import read_reference
 from tests.demo.phantom_cases import made
 
-ENDINGS = (".safetensors", ".yaml", "_reference.parquet")
+ENDINGS = (".safetensors", ".yaml")
 UNPINNED = {"weights": {"path": "none.safetensors", "sha256": "0" * 64}}
 
 
@@ -261,7 +260,7 @@ def short(monkeypatch):
     """Few phantoms, made in this process and shared by the tests, instead of 1,900."""
     monkeypatch.setattr(script, "examples", in_process)
     monkeypatch.setattr(example_module, "phantom", made)
-    for name, first, count in (("TRAINING", 60_000, 3), ("TUNING", 60_100, 4), ("REFERENCE", 60_100, 4)):
+    for name, first, count in (("TRAINING", 60_000, 3), ("TUNING", 60_100, 4)):
         monkeypatch.setattr(script, name, range(first, first + count))
     monkeypatch.setattr(script, "HELD_OUT", range(60_200, 60_200 + 2 * FEWEST))
 
@@ -295,13 +294,8 @@ def test_training_writes_a_classifier_that_can_be_loaded_and_says_where_it_comes
     facts = card.development
     assert (facts["training_phantoms"], facts["tuning_phantoms"], facts["held_out_phantoms"]) == (6, 4, 2 * FEWEST)
     assert facts["held_out_auroc_interval_95"][0] <= facts["held_out_auroc"] <= facts["held_out_auroc_interval_95"][1]
-    reference = read_reference(card.reference.path, card.reference.sha256)
     one = in_process([60_100], card)[0]
-    maps = explain_input(classifier.network, one.values, methods=["hirescam"])
-    assert len(reference.features) == len(reference.intensities) == 4
-    assert np.allclose(reference.features[0], maps.features[0].numpy(), rtol=1e-3, atol=1e-4)
-    expected = [one.values.mean(), one.values.std(), one.values.min(), one.values.max()]
-    assert reference.intensities[0] == pytest.approx(expected, rel=1e-4)
+    assert np.isfinite(explain_input(classifier.network, one.values, methods=["hirescam"]).logits.numpy()).all()
     assert "held_out_auroc" in capsys.readouterr().out
 
 

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from audit_pipeline.card import read_card
+from audit_pipeline.checks import LEAST_STUDIES
 from audit_pipeline.cohort.discrimination import discrimination
 from audit_pipeline.demo.audit import AUDITS, WEIGHTS
 from audit_pipeline.demo.examples import example
@@ -22,6 +23,7 @@ from audit_pipeline.models.classifier import load_classifier
 from audit_pipeline.store.reference import read_reference
 
 NAMES = [card for _, card, _ in AUDITS]
+ENDINGS = (".safetensors", ".yaml", "_reference.parquet", "_reference.safetensors")
 SIZE_LIMIT = 2 * 1024 * 1024
 FRESH = range(50_100, 50_124)
 """Seeds of no other use."""
@@ -108,13 +110,14 @@ def test_stated_counts_add_up(card):
 
 
 def test_every_file_is_small_and_is_the_pinned_one(card):
+    assert card.reference.path.with_suffix(".safetensors").stat().st_size < SIZE_LIMIT
     for part in (card.weights, card.reference):
         assert part.path.stat().st_size < SIZE_LIMIT
         assert hashlib.sha256(part.path.read_bytes()).hexdigest() == part.sha256
 
 
 def test_the_folder_holds_nothing_else():
-    expected = {f"{name}{end}" for name in NAMES for end in (".safetensors", ".yaml", "_reference.parquet")}
+    expected = {f"{name}{end}" for name in NAMES for end in ENDINGS}
     assert {path.name for path in Path(WEIGHTS).iterdir() if path.is_file()} == expected
 
 
@@ -131,7 +134,7 @@ def test_the_weights_fit_the_network_and_are_finite(name, card):
 def test_the_reference_table_has_a_row_per_reference_phantom(card):
     reference = read_reference(card.reference.path, card.reference.sha256)
     features, intensities = np.asarray(reference.features), np.asarray(reference.intensities)
-    assert len(features) == len(intensities) == len(REFERENCE) >= 200
+    assert len(features) == len(intensities) == len(REFERENCE) >= LEAST_STUDIES
     assert features.shape[1] >= 16
     assert intensities.shape[1] == 4
     assert np.isfinite(features).all()
@@ -139,6 +142,29 @@ def test_the_reference_table_has_a_row_per_reference_phantom(card):
     assert ((low <= mean) & (mean <= high) & (deviation > 0)).all()
     assert low.min() >= 0
     assert high.max() <= 1
+
+
+def test_the_reference_is_of_these_weights_and_of_the_layer_that_is_explained(card):
+    reference = read_reference(card.reference.path, card.reference.sha256)
+    assert reference.model == card.weights.sha256
+    classifier = load_classifier(card, device="cpu")
+    assert reference.layer in dict(classifier.network.named_modules())
+    assert reference.features.shape[1] == sum(
+        weight.shape[1] for name, weight in classifier.network.named_parameters() if name.endswith("out.weight")
+    )
+
+
+def test_the_reference_holds_what_shift_and_measures_are_judged_against(card):
+    reference = read_reference(card.reference.path, card.reference.sha256)
+    studies = len(reference.features)
+    assert reference.quantiles.shape == (studies, 64)
+    assert reference.logits.shape == (studies, len(card.classes))
+    assert len(reference.thumbnails) == len(reference.labels) == studies
+    assert set(reference.labels) == {"clear", "nodule"}
+    assert all(len(values) == studies for values in reference.header.values())
+    enough = {name for name, values in reference.values.items() if len(values) >= LEAST_STUDIES}
+    assert {"blurred_image", "noisy_image", "clipped_body", "on_border", "outside_body", "transform_chain"} <= enough
+    assert all(np.isfinite(values).all() for values in reference.values.values())
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ def test_something_larger_than_a_page_is_a_report_error():
 
 def test_the_profile_stands_in_words_on_the_page():
     content = document.build([Spacer(1, 1)], front(context=context(profile="clinical")))
-    assert "CLINICAL: SHOWS IDENTITY" in words(content, 0)
+    assert "CLINICAL: contains identity" in words(content, 0)
 
 
 def test_a_table_repeats_its_head_on_every_page():

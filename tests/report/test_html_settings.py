@@ -10,7 +10,7 @@ from report_cases import context, refused_record
 from audit_pipeline.config import AuditConfig, ReportSection, read_config
 from audit_pipeline.errors import ConfigError
 from audit_pipeline.findings import Outcome
-from audit_pipeline.pipeline import render
+from audit_pipeline.rendering import render
 from audit_pipeline.report import render_study_html
 
 

@@ -62,7 +62,7 @@ def test_every_number_of_the_record_that_the_pdf_prints_stands_on_the_page(volum
             in shown
         )
     for one in volume[0].findings:
-        assert f"{one.code} {one.title} {one.message}" in shown
+        assert f"{one.code} {one.title}. {one.message}" in shown
     for fact in ("64 files: 000000000000, 000000000000, 000000000000 and 61 more", "77aa" * 16, "torch 2.13.0"):
         assert fact in shown
         assert fact in pdf_words(volume_pdf)
@@ -378,8 +378,8 @@ def test_an_unknown_spacing_is_named_instead_of_a_scale_bar():
 
 
 def test_the_row_of_a_check_of_a_map_leads_to_the_pictures_of_that_map(volume, document):
-    for code in ("D02", "D05", "D19", "D21"):
+    for code in ("D02", "D05", "D19"):
         (link,) = document.one("tr", id=f"check-{code}").all("a")
         place = document.one("h3", id=link.attributes["href"][1:])
-        assert place.words == link.words == "HiResCAM and Grad-CAM for nodule"
+        assert place.words == f"Figure {link.words}. HiResCAM and Grad-CAM for nodule"
     assert not list(document.one("tr", id="check-A01").all("a"))

@@ -6,7 +6,7 @@ import pytest
 import report_cases
 from reportlab.lib.units import mm
 
-from audit_pipeline.report import evidence, fonts, layout, plane_grid
+from audit_pipeline.report import evidence, fonts, layout, method_strip, plane_grid
 from audit_pipeline.report.figures import Picture
 
 WIDTH = layout.content_size("a4")[0]
@@ -48,13 +48,16 @@ def test_no_picture_is_higher_than_asked(volume):
     assert max(one.picture_height for line in drawn for one in line) == pytest.approx(30 * mm)
 
 
-def test_a_third_method_has_its_raw_slice_beside_it(radiograph):
+def test_methods_beyond_the_second_stand_in_the_strip_which_compares_all_of_them(radiograph):
     record, panels = radiograph
-    drawn = pictures(plane_grid.grids(evidence.shown(record, panels, report_cases.context()), panels, 1e6))
-    assert [[one.layer and one.layer.method for one in line] for line in drawn] == [
-        [None, "gradcam", "hirescam"],
-        [None, "layercam"],
-    ]
+    shown = evidence.shown(record, panels, report_cases.context())
+    drawn = pictures(plane_grid.grids(shown, panels, 1e6))
+    assert [[one.layer and one.layer.method for one in line] for line in drawn] == [[None, "gradcam", "hirescam"]]
+    (group, _) = method_strip.story(shown)
+    (line,) = pictures(group._content)
+    assert [one.layer and one.layer.method for one in line] == [None, "gradcam", "hirescam", "layercam"]
+    assert len({one.scale for one in line}) == 1
+    assert [one.layer.scale_max for one in line[1:]] == [facts.statistics.max for facts in record.explanations]
 
 
 def test_an_image_without_maps_is_shown_raw():

@@ -8,7 +8,7 @@ from report_cases import VOLUME_FINDINGS, explanation, finding, radiograph_case,
 
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Status
-from audit_pipeline.report import audit_text, input_facts, text, vocabulary
+from audit_pipeline.report import audit_text, input_facts, story_text, text, vocabulary
 from audit_pipeline.study_record import PredictionFacts
 
 
@@ -188,19 +188,19 @@ def test_no_template_praises_or_claims_compliance():
 @pytest.mark.parametrize(
     ("counts", "phrase"),
     [
-        ({}, "found no study"),
-        ({"found": 1, "audited": 1}, "Of 1 study found, 1 was audited."),
-        ({"found": 30, "audited": 27, "refused": 3}, "Of 30 studies found, 27 were audited and 3 refused."),
+        ({}, "No study was found."),
+        ({"found": 1, "audited": 1}, "Of 1 study found, 1 was audited;"),
+        ({"found": 30, "audited": 27, "refused": 3}, "Of 30 studies found, 27 were audited and 3 refused;"),
         (
             {"found": 9, "audited": 0, "refused": 4, "failed": 3, "excluded": 2},
-            "0 were audited and 4 refused, 3 failed and 2 excluded.",
+            "0 were audited and 4 refused, 3 failed and 2 excluded;",
         ),
     ],
 )
 def test_the_opening_counts_in_singular_plural_and_zero(counts, phrase):
-    assert phrase in audit_text.opening(counts, "net 1", "spring", "Flag CT.")
-    assert "meant for this use: Flag CT." in audit_text.opening(counts, "net 1", "spring", "Flag CT.")
-    assert "meant for" not in audit_text.opening(counts, "net 1", "spring", "")
+    assert phrase in story_text.data({"counts": counts})
+    assert "meant for this use: Flag CT." in story_text.question("spring", "net 1", "Flag CT.")
+    assert "meant for" not in story_text.question("spring", "net 1", "")
 
 
 def test_counts_that_do_not_add_up_are_said_to():

@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 
 from audit_pipeline.errors import StoreError
-from audit_pipeline.findings import Finding, Outcome, Verdict
+from audit_pipeline.findings import Curve, Finding, Outcome, Standing, Verdict
 from audit_pipeline.records import MapStatistics, StackFacts, Status
 from audit_pipeline.store.record_file import read_record, record_bytes
 from audit_pipeline.study_record import (
+    AnswerFacts,
     ExplanationFacts,
     Failure,
     ImageFacts,
@@ -72,9 +73,45 @@ FULL = StudyRecord(
             ),
             map="maps/gradcam-nodule.nii.gz",
             checks={"D05": Outcome.PASS},
+            slice_shares=(0.25, 1 / 3, 0.0),
         ),
     ),
-    findings=(Finding(code="C01", name="near_threshold", family="C", outcome=Outcome.FLAG, message="ü", slices=(1,)),),
+    answers=(
+        AnswerFacts(
+            group="harmless",
+            name="turn in the plane",
+            sentence="turned by 3.0 degrees",
+            probabilities={"nodule": 0.1 + 0.2},
+            amount=3.0,
+            unit="degrees",
+            unchanged=0.0,
+        ),
+        AnswerFacts(group="falsification", name="text_removed", sentence="Letters.", reason="There are none."),
+    ),
+    findings=(
+        Finding(
+            code="C01",
+            name="near_threshold",
+            family="C",
+            outcome=Outcome.FLAG,
+            message="ü",
+            slices=(1,),
+            curves=(
+                Curve(
+                    kind="deletion",
+                    method="gradcam",
+                    target=0,
+                    shares=(0.0, 0.1),
+                    logits=(1 / 3, -1.0),
+                    null_low=(0.0, 0.1),
+                    null_middle=(0.2, 0.3),
+                    null_high=(0.4, 0.5),
+                    null_shifts=5,
+                ),
+            ),
+            standing=Standing(quantiles=(0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 2 / 3), studies=40, p_value=1 / 41),
+        ),
+    ),
     verdict=Verdict(prediction=Outcome.FLAG, explanation=Outcome.PASS, prediction_code="C01"),
     timings_s={"load": 0.25},
 )
@@ -84,6 +121,20 @@ def test_a_full_record_survives_the_round_trip(tmp_path):
     place = tmp_path / "record.json"
     place.write_bytes(record_bytes(FULL))
     assert read_record(place) == FULL
+
+
+def test_a_record_of_before_the_answers_is_still_read(tmp_path):
+    content = json.loads(record_bytes(FULL))
+    del content["answers"]
+    content["findings"][0] = {
+        key: value for key, value in content["findings"][0].items() if key not in {"curves", "standing"}
+    }
+    del content["explanations"][0]["slice_shares"]
+    place = tmp_path / "record.json"
+    place.write_text(json.dumps(content))
+    read = read_record(place)
+    assert (read.answers, read.findings[0].curves, read.findings[0].standing) == ((), (), None)
+    assert read.prediction == FULL.prediction
 
 
 def test_a_refused_record_survives_the_round_trip(tmp_path):

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
     """Return p-values adjusted so that the chance of any false one stays at the level.
 
+    The k-th smallest of m is multiplied by ``m - k + 1``; no adjusted value is smaller than one before it.
+
     References
     ----------
     S. Holm, A simple sequentially rejective multiple test procedure, 1979, https://www.jstor.org/stable/4615733.
@@ -20,11 +22,16 @@ def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
     >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
     [0.03, 0.06, 0.06]
     """
-    return _adjusted(p_values, "holm")
+    values = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    raised = np.maximum.accumulate(values[order] * np.arange(values.size, 0, -1))
+    return _in_place(order, raised)
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> NDArray[np.float64]:
     """Return p-values adjusted so that the expected share of false ones among those below a level stays below it.
+
+    The k-th smallest of m is multiplied by ``m / k``; no adjusted value is larger than one after it.
 
     References
     ----------
@@ -35,12 +42,14 @@ def benjamini_hochberg(p_values: Sequence[float]) -> NDArray[np.float64]:
     >>> benjamini_hochberg([0.01, 0.04, 0.03]).round(3).tolist()
     [0.03, 0.04, 0.04]
     """
-    return _adjusted(p_values, "fdr_bh")
+    values = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    raised = values[order] * values.size / np.arange(1, values.size + 1)
+    return _in_place(order, np.minimum.accumulate(raised[::-1])[::-1])
 
 
-def _adjusted(p_values: Sequence[float], method: str) -> NDArray[np.float64]:
-    if not len(p_values):
-        return np.zeros(0)
-    from statsmodels.stats.multitest import multipletests
-
-    return np.asarray(multipletests(np.asarray(p_values, dtype=np.float64), method=method)[1], dtype=np.float64)
+def _in_place(order: NDArray[np.intp], raised: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the adjusted values in the order of the values they belong to, none above 1."""
+    found = np.empty_like(raised)
+    found[order] = np.minimum(raised, 1.0)
+    return found

@@ -1,0 +1,80 @@
+"""Decision curve: the net benefit of acting on the model, against acting on every study or on none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+
+from audit_pipeline.cohort.proportions import FEWEST, Z_95
+from audit_pipeline.cohort.record import Ints
+from audit_pipeline.records import Mask, Matrix
+
+STEPS = 99
+"""Threshold probabilities 0.01, 0.02 ... 0.99."""
+
+DECIMALS = 6
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Benefit:
+    """Net benefit per study at every threshold probability, with pointwise 95 % intervals.
+
+    model, low, high : of acting where the probability reaches the threshold; treat_all : of acting on every study
+    is_better : whether the intervals of the model less treating all and of the model less treating none lie above 0,
+        and at least 10 studies are decided unlike each of the two
+    """
+
+    n: int
+    thresholds: tuple[float, ...]
+    model: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    treat_all: tuple[float, ...]
+    is_better: tuple[bool, ...]
+
+
+def benefit(scores: Matrix, truth: Mask, clusters: Ints) -> Benefit | None:
+    """Return the decision curve of one class; None with fewer than 10 cases of a kind, or fewer than 10 patients.
+
+    The net benefit is the mean over studies of ``acted (y - w (1 - y))`` with ``w = t / (1 - t)``; its variance is that
+    of a mean, over patients where they repeat. The differences to the defaults are means over the same studies.
+
+    References
+    ----------
+    A. J. Vickers, E. B. Elkin, Decision curve analysis, 2006, doi:10.1177/0272989X06295361, equation 1.
+    """
+    if min(truth.sum(), (~truth).sum(), np.unique(clusters).size) < FEWEST:
+        return None
+    thresholds = np.arange(1, STEPS + 1) / (STEPS + 1)
+    member = np.unique(clusters, return_inverse=True)[1].astype(np.int64)
+    rows: list[tuple[float, float, float, float, bool]] = []
+    for threshold in thresholds:
+        gain = np.where(truth, 1.0, -threshold / (1 - threshold))
+        acted = (scores >= threshold) * gain
+        model, low, high = mean_of(acted, member)
+        above_all = mean_of(acted - gain, member)[1]
+        decided = int((scores >= threshold).sum())
+        enough = min(decided, truth.size - decided) >= FEWEST
+        rows.append((model, low, high, float(gain.mean()), enough and low > 0 and above_all > 0))
+    columns = [tuple(round(value, DECIMALS) for value in column) for column in list(zip(*rows, strict=True))[:4]]
+    means, lows, highs, defaults = columns
+    return Benefit(
+        n=truth.size, thresholds=tuple(thresholds.tolist()), model=means, low=lows, high=highs, treat_all=defaults,
+        is_better=tuple(row[4] for row in rows),
+    )  # fmt: skip
+
+
+def mean_of(values: Matrix, member: Ints) -> tuple[float, float, float]:
+    """Return the mean of `values` with its 95 % interval by the ratio estimate over clusters.
+
+    Parameters
+    ----------
+    member : (n,) number of the cluster of each value, 0 to G - 1, at least two clusters
+    """
+    mean = float(values.mean())
+    sums = np.bincount(member, weights=values - mean)
+    groups = sums.size
+    reach = Z_95 * sqrt(groups / (groups - 1) * float((sums**2).sum())) / values.size
+    return mean, mean - reach, mean + reach
