@@ -39,7 +39,8 @@ def grained(evidence: Evidence, _random: np.random.Generator) -> Floats:
     values, inside = evidence.prepared.values, _seen(evidence)
     parts = [split_noise(channel.astype(np.float64), inside) for channel in values]
     structure, rest = (np.stack(part) for part in zip(*parts, strict=True))
-    if not float(np.abs(rest[:, inside]).mean()) > LEAST_NOISE * max(float(np.ptp(values)), LEAST_NOISE):
+    level = float(np.abs(rest[:, inside]).mean()) if inside.any() else 0.0
+    if not level > LEAST_NOISE * max(float(np.ptp(values)), LEAST_NOISE):
         raise Unanswered("The input has no noise to soften.")
     soft = np.stack([_in_plane(one, SOFT_VOXELS) for one in rest])
     limited = np.clip(structure + soft, values.min(), values.max())
