@@ -5,12 +5,52 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
+
+from audit_pipeline.findings import FailureMode, Finding, Outcome
 
 Setting = bool | int | float | str
 PROVENANCES = frozenset({"std", "lit", "sim", "dom", "cal"})
 JSON_TYPES: Mapping[type, str] = {bool: "boolean", int: "integer", float: "number", str: "string"}
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What every detector concludes, before its metadata is added.
+
+    value, limit : in `unit`; None when they cannot be computed, and then the message says why
+    """
+
+    outcome: Outcome
+    message: str
+    value: float | None = None
+    limit: float | None = None
+    unit: str = ""
+
+
+def finding_from(mode: FailureMode, said: Judgement, *, provenance: str = "", **more: Any) -> Finding:
+    """Return what a detector said as a finding of its mode.
+
+    provenance : of the limit, when it is not that of the mode; more : further fields of `Finding`
+    """
+    return Finding(
+        code=mode.code,
+        name=mode.name,
+        family=mode.family,
+        outcome=said.outcome,
+        message=said.message,
+        value=finite(said.value),
+        limit=finite(said.limit),
+        unit=said.unit,
+        provenance=provenance or mode.provenance,
+        advice=mode.advice,
+        title=mode.title,
+        direction=mode.direction,
+        version=mode.version,
+        **more,
+    )
 
 
 def finite(value: float | None) -> float | None:

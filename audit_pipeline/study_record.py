@@ -116,9 +116,10 @@ class LayerFacts:
     """What speaks for one layer, 1 the best `rank`: means over the studies of a `LayerChoice`.
 
     cell_mm : mean edge of a cell, None where the spacing is unknown; cell_pixels : the same in pixels of the input
-    unaccounted : share of the logit that the sum of the HiResCAM misses; 0 is best
-    gain : area between insertion and deletion, less that of shifted maps, in logits; stability : rank correlation with
-    the maps of noisy copies; both None where unknown; mean_rank : over these four
+    unaccounted : share of the logit, less its value for empty activations, that the sum of HiResCAM misses; 0 is best
+    gain : area between insertion and deletion, less that of shifted maps, in logits; None without a null
+    stability : mean Spearman correlation with the maps of noisy copies; None where a map is constant
+    mean_rank : mean of the ranks in these four columns, 1 is best in all of them
     """
 
     layer: str

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 
-from audit_pipeline.declared import PROVENANCES, Setting, finite, keyword_defaults
+from audit_pipeline.declared import PROVENANCES, Judgement, Setting, finding_from, finite, keyword_defaults
 from audit_pipeline.evidence import Evidence, Unanswered
 from audit_pipeline.findings import Curve, FailureMode, Finding, Outcome, Standing
 from audit_pipeline.registry import Registry
@@ -16,22 +16,15 @@ LEVELS = ("screen", "standard", "deep")
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What a detector concludes, before its metadata is added.
+class Result(Judgement):
+    """What a check of a study concludes; its message is one sentence with the number, the limit and the unit.
 
-    message : one sentence with the number, the limit and the unit
-    value, limit : in `unit`; None when they cannot be computed, and then the message says why
     slices : indices along axis 0 of the source image
     provenance : where the limit comes from when it is not the default one, for example ``cal``
     p_value : conformal, of a detector that compares with the reference studies itself
     curves, standing : for the report, see `findings.Finding`
     """
 
-    outcome: Outcome
-    message: str
-    value: float | None = None
-    limit: float | None = None
-    unit: str = ""
     slices: tuple[int, ...] = ()
     provenance: str = ""
     p_value: float | None = None
@@ -132,23 +125,13 @@ def check(  # noqa: PLR0913 - one argument for each fact of the catalogue
 
 def finding_of(mode: FailureMode, result: Result) -> Finding:
     """Return `result` as a finding of `mode`."""
-    return Finding(
-        code=mode.code,
-        name=mode.name,
-        family=mode.family,
-        outcome=result.outcome,
-        message=result.message,
-        value=finite(result.value),
-        limit=finite(result.limit),
-        unit=result.unit,
-        provenance=result.provenance or mode.provenance,
-        advice=mode.advice,
-        title=mode.title,
+    return finding_from(
+        mode,
+        result,
+        provenance=result.provenance,
         slices=result.slices,
-        direction=mode.direction,
         p_value=finite(result.p_value),
         calibrated=result.p_value is not None,
-        version=mode.version,
         curves=result.curves,
         standing=result.standing,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import wraps
 
 from audit_pipeline.cohort.record import Cohort
-from audit_pipeline.declared import PROVENANCES, Setting, finite, keyword_defaults
+from audit_pipeline.declared import PROVENANCES, Judgement, Setting, finding_from, finite, keyword_defaults
 from audit_pipeline.findings import FailureMode, Finding, Outcome
 from audit_pipeline.registry import Registry
 
@@ -41,19 +41,13 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class CohortResult:
-    """What a cohort check concludes, before its metadata is added.
+class CohortResult(Judgement):
+    """What a cohort check concludes; its message is one or two sentences with number, interval, n and limit.
 
-    message : one or two sentences with number, interval, n and limit
     n : studies behind the value; low, high : its 95 % interval
     p_value : of the hypothesis that nothing is wrong, adjusted for everything the check tried; None for a rule
     """
 
-    outcome: Outcome
-    message: str
-    value: float | None = None
-    limit: float | None = None
-    unit: str = ""
     n: int = 0
     low: float | None = None
     high: float | None = None
@@ -151,22 +145,7 @@ def cohort_check(  # noqa: PLR0913 - one argument for each fact of the catalogue
 def finding_of(mode: FailureMode, result: CohortResult, *, is_confirmatory: bool = False) -> CohortFinding:
     """Return `result` as a finding of `mode`."""
     return CohortFinding(
-        finding=Finding(
-            code=mode.code,
-            name=mode.name,
-            family=mode.family,
-            outcome=result.outcome,
-            message=result.message,
-            value=finite(result.value),
-            limit=finite(result.limit),
-            unit=result.unit,
-            provenance=mode.provenance,
-            advice=mode.advice,
-            title=mode.title,
-            direction=mode.direction,
-            p_value=finite(result.p_value),
-            version=mode.version,
-        ),
+        finding=finding_from(mode, result, p_value=finite(result.p_value)),
         n=result.n,
         low=finite(result.low),
         high=finite(result.high),

@@ -28,6 +28,7 @@ from audit_pipeline.explain.forward import cut_forward, eager, gradients_at, lik
 from audit_pipeline.explain.gridded import with_layers
 from audit_pipeline.explain.layers import candidates, evaluating
 from audit_pipeline.explain.token_layers import is_transformer, token_stages
+from audit_pipeline.study_record import LayerFacts
 
 NOISE_SHARE = 0.02
 """Standard deviation of the noise, as a share of the range of the image."""
@@ -40,30 +41,13 @@ here (see `faithfulness.TRUSTED`)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LayerEvidence:
-    """What speaks for one layer.
+class LayerEvidence(LayerFacts):
+    """What speaks for one layer on one image, or as means over several.
 
-    Attributes
-    ----------
-    rank : 1 is best; mean_rank : mean of the ranks in the four columns, 1 is best in all of them
-    unaccounted : share of the logit, less its value for empty activations, that the sum of HiResCAM misses; 0 is best
-    cell_mm : mean edge of a cell; None where the spacing is unknown; cell_pixels : the same in pixels of the input
-    gain : area between insertion and deletion, less that of the shifted map, in logit units; None without a null
     p_value : of the gain among shifted maps; None without a null, and over several images
-    stability : mean Spearman correlation with the maps of noisy copies; None where a map is constant
     """
 
-    layer: str
-    rank: int
-    mean_rank: float
-    grid: tuple[int, ...]
-    channels: int
-    cell_pixels: float
-    cell_mm: float | None
-    unaccounted: float
-    gain: float | None
     p_value: float | None
-    stability: float | None
 
 
 def stages(model: nn.Module, images: Tensor) -> tuple[str, ...]:

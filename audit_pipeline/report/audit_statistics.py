@@ -176,11 +176,8 @@ def calibration(summary: Row, _context: ReportContext) -> list[Flowable]:
         parts += _calibrated(known)
         drawn = _drawn(known)
         charts = [curve_charts.reliability(one) for one in drawn]
-        if len(drawn) <= MOST_BESIDE:
-            parts += _beside(charts, drawn, _bins)
-        else:
-            parts += _in_rows(charts, [str(one["name"]) for one in drawn], 3)
         shown = statistics_text.shown_of(len(drawn), len(classes))
+        parts += _charts(charts, drawn, _bins, most=3)
         parts.append(tables.words(f"{shown} {statistics_text.RELIABILITY}".strip(), "caption"))
     return [*parts, *cohort_pages.of_codes(summary, ("E08",)), _end()]
 
@@ -223,11 +220,8 @@ def decision_curve(summary: Row, _context: ReportContext) -> list[Flowable]:
     if known:
         drawn = _drawn(known)
         charts = [curve_charts.decision(one) for one in drawn]
-        if len(drawn) <= MOST_BESIDE:
-            parts += _beside(charts, drawn, _benefits)
-        else:
-            parts += _in_rows(charts, [str(one["name"]) for one in drawn], 2)
         shown = statistics_text.shown_of(len(drawn), len(classes))
+        parts += _charts(charts, drawn, _benefits, most=2)
         parts.append(tables.words(f"{shown} {statistics_text.BENEFIT}".strip(), "caption"))
     return [*parts, _end()]
 
@@ -252,6 +246,15 @@ def _drawn(known: Sequence[Row]) -> list[Row]:
     if len(known) <= MOST_DRAWN:
         return list(known)
     return sorted(known, key=lambda one: (one["auroc"]["value"], one["name"]))[:MOST_DRAWN]
+
+
+def _charts(
+    charts: Sequence[Flowable], drawn: Sequence[Row], numbers_of: Callable[[Row, float], Flowable], *, most: int
+) -> list[Flowable]:
+    """Return few charts with the numbers behind them, many as small ones, `most` in a row."""
+    if len(drawn) <= MOST_BESIDE:
+        return _beside(charts, drawn, numbers_of)
+    return _in_rows(charts, [str(one["name"]) for one in drawn], most)
 
 
 def _in_rows(charts: Sequence[Flowable], names: Sequence[str], most: int) -> list[Flowable]:
