@@ -73,7 +73,7 @@ def volume(tmp_path_factory) -> Explained:
         (series / f"IM{number}").write_bytes(content)
     mask = folder / "mask.nii.gz"
     mask.write_bytes(nifti_bytes(made.nodule_mask.astype(np.float32), made.affine, (None,) * 3))
-    return explained(made, folder, series, "ct_3d.yaml", "--mask", mask)
+    return explained(made, folder, series, "ct_3d.yaml", "--mask", mask, "--sanity", 0)
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_a_mask_on_another_grid_gives_the_same_measures(volume):
     place.write_bytes(nifti_bytes(np.ascontiguousarray(cropped), turned, (None,) * 3))
     ended = invoke(
         volume.image, "--card", WEIGHTS / "ct_3d.yaml", "-o", volume.inputs / "crop", "--steps", 0,
-        "--methods", "hirescam", "--mask", place, "--json",
+        "--methods", "hirescam", "--mask", place, "--sanity", 0, "--json",
     )  # fmt: skip
     other = json.loads(ended.stdout)
     (one,) = other["maps"]
@@ -198,6 +198,37 @@ def test_the_layers_are_ranked_and_the_receptive_field_is_in_mm(picture):
     side_mm = 16 * found["image"]["input_spacing_mm"][0]
     assert found["receptive_field"]["stride_mm"] == pytest.approx([side_mm, side_mm])
     assert "receptive field of class_layers.relu" in picture.stdout
+
+
+def test_every_map_is_tested_against_random_networks_noise_seeds_and_edges(picture):
+    for one in picture.found["maps"]:
+        tests = one["sanity"]
+        assert len(tests["cascading"]["steps"]) == len(tests["independent"]["steps"]) == 10
+        assert tests["redrawn"]["spearman"]["n"] == 5
+        assert 0 <= tests["infidelity"]["unexplained"]["value"] <= 1
+        assert 0 < tests["sensitivity"]["largest"] < 0.5
+        assert tests["repeatability"]["value"] == 1
+        assert "one target" in tests["random_logit"]["spearman"]["reason"]
+        road = tests["road"]
+        assert road["between"]["area"] == pytest.approx(road["insertion"]["area"] - road["deletion"]["area"])
+        assert road["shares"][-1] == pytest.approx(0.2, abs=0.01)
+
+
+def test_the_table_of_tests_shows_their_numbers_and_a_key(picture):
+    rows = cells_of(picture.stdout, "sanity of")
+    for row, one in zip(rows, picture.found["maps"], strict=False):
+        tests = one["sanity"]
+        assert row[:2] == [one["method"], one["target_name"]]
+        assert float(row[2]) == pytest.approx(tests["road"]["between"]["area"], rel=1e-3)
+        assert float(row[5]) == pytest.approx(tests["sensitivity"]["largest"], rel=1e-3)
+        assert float(row[6].split()[0]) == pytest.approx(tests["redrawn"]["spearman"]["value"], rel=1e-3)
+        assert row[6].split()[-1] == ("chance" if tests["redrawn"]["at_chance"]["spearman"] else "ABOVE")
+    assert "seeds: overlap of the strongest tenth of the map from several seeds" in picture.stdout
+
+
+def test_tests_that_are_not_asked_for_leave_a_sentence(volume):
+    assert all(one["sanity"] == {"reason": "not asked for"} for one in volume.found["maps"])
+    assert "sanity: not asked for (" in volume.stdout
 
 
 def test_a_map_has_a_picture_of_each_plane(volume):
@@ -251,12 +282,15 @@ def test_the_region_of_a_radiograph_has_an_area_and_no_volume(picture):
 
 
 def test_json_is_one_document_and_the_same_as_the_file(picture):
+    output = picture.inputs / "json"
     ended = invoke(
-        picture.image, "--card", WEIGHTS / "cxr_2d.yaml", "-o", picture.output, *QUICK, "--json",
+        picture.image, "--card", WEIGHTS / "cxr_2d.yaml", "-o", output, *QUICK, "--json", "--sanity", 0,
         "--methods", "hirescam,layercam", "--mask", picture.inputs / "mask.nii.gz", "--rank-layers",
     )  # fmt: skip
+    written = json.loads((output / "explanation.json").read_bytes())
     assert ended.stderr == ""
-    assert json.loads(ended.stdout, parse_constant=pytest.fail) == picture.found
+    assert json.loads(ended.stdout, parse_constant=pytest.fail) == written
+    assert {**written, "folder": "", "maps": []} == {**picture.found, "folder": "", "maps": []}
 
 
 def test_a_wrong_layer_lists_the_candidates(picture, monkeypatch, capsys):

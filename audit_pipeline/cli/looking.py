@@ -96,6 +96,13 @@ def explain(
     seed: Annotated[int, typer.Option(min=0, help="Of everything that draws random numbers.")] = 0,
     steps: Annotated[int, typer.Option(min=0, help="Points of the faithfulness curves; 0 leaves them out.")] = 5,
     nulls: Annotated[int, typer.Option(min=0, help="Shifted maps that give the curves their p-values.")] = 19,
+    reach: Annotated[float, typer.Option(min=0.01, max=1, help="Share of the image at the end of the curves.")] = 0.2,
+    sanity: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Forward passes a test of a map (random weights, noise, seeds) may cost; 0: no tests."
+        ),
+    ] = 2000,
     rank_layers: Annotated[bool, typer.Option("--rank-layers", help="Compare the stages of the network.")] = False,
     device: Annotated[Device, typer.Option(help="auto takes a GPU when there is one.")] = Device.AUTO,
     allow_code: Annotated[bool, typer.Option("--allow-code", help="Let the factory of the model card run.")] = False,
@@ -106,7 +113,8 @@ def explain(
 
     wanted = Wanted(
         card=card, methods=tuple(methods.split(",")), output=output, target=target, layer=layer, mask=mask, seed=seed,
-        device=device, sets=tuple(sets or ()), steps=steps, nulls=nulls, rank_layers=rank_layers, allow_code=allow_code,
+        device=device, sets=tuple(sets or ()), steps=steps, nulls=nulls, reach=reach, sanity=sanity,
+        rank_layers=rank_layers, allow_code=allow_code,
     )  # fmt: skip
     with progress(quiet=as_json) as on_progress:
         found = explain_image(image, wanted, on_progress)

@@ -24,13 +24,14 @@ from audit_pipeline.card import ModelCard, read_card
 from audit_pipeline.demo.audit import WEIGHTS
 from audit_pipeline.demo.examples import phantom_image
 from audit_pipeline.errors import AuditError
+from audit_pipeline.explain.controls import sobel
 from audit_pipeline.explain.engine import explain_batch
 from audit_pipeline.explain.faithfulness import CurveSettings, Infill, deletion_insertion, on_grid
 from audit_pipeline.explain.forward import logits_of
 from audit_pipeline.explain.intervals import Estimate, mean_estimate
 from audit_pipeline.explain.localisation import TOLERANCE_MM, Case, localisation
 from audit_pipeline.explain.methods import EXPLAINERS
-from audit_pipeline.explain.randomisation import randomised, similarity, sobel
+from audit_pipeline.explain.randomisation import randomised, similarity
 from audit_pipeline.models.classifier import load_classifier
 from audit_pipeline.prepare import prepare
 from audit_pipeline.records import Floats, Mask

@@ -13,9 +13,9 @@ from the median of the finest wavelet coefficients.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -29,6 +29,8 @@ from audit_pipeline.explain.intervals import Estimate, bootstrap, mean_estimate,
 from audit_pipeline.records import Matrix
 
 Vector = NDArray[np.float64]
+Key = TypeVar("Key")
+Perturbation = Literal["noise", "blocks"]
 
 NORMAL_QUARTILE = 0.6744897501960817
 """The median of |z| for a standard normal z."""
@@ -54,7 +56,7 @@ def infidelity(
     target: int,
     logits_of: LogitsOf,
     *,
-    kind: Literal["noise", "blocks"] = "blocks",
+    kind: Perturbation = "blocks",
     draws: int = 64,
     batch: int = 16,
     seed: int = 0,
@@ -75,24 +77,47 @@ def infidelity(
     ExplainError
         The map or an answer is not finite.
     """
-    require_finite(values)
+    asked = {0: (values, target)}
+    return infidelities(image, asked, logits_of, kind=kind, draws=draws, batch=batch, seed=seed)[0]
+
+
+def infidelities(
+    image: Tensor,
+    asked: Mapping[Key, tuple[Tensor, int]],
+    logits_of: LogitsOf,
+    *,
+    kind: Perturbation = "blocks",
+    draws: int = 64,
+    batch: int = 16,
+    seed: int = 0,
+) -> dict[Key, Infidelity]:
+    """Return `infidelity` of several maps, each with its target, from the same forward passes."""
     size, generator = tuple(image.shape[1:]), torch.Generator().manual_seed(seed)
-    contributions = on_grid(values, size).double() * (values.numel() / image[0].numel() if kind == "blocks" else 1)
+    contributions, predicted, actual = {}, {}, {}
+    for key, (values, _) in asked.items():
+        require_finite(values)
+        share = values.numel() / image[0].numel() if kind == "blocks" else 1
+        contributions[key] = on_grid(values, size).double() * share
+        predicted[key], actual[key] = list[Tensor](), list[Tensor]()
     background, deviation = blurred(image[None], share=INFILL_SHARE)[0], image_noise(image)
-    predicted, actual = [], []
-    whole = score_of_target(logits_of(image[None]), target, "logit")
+    whole = logits_of(image[None])
     for first in range(0, draws, batch):
         count = min(batch, draws - first)
         if kind == "noise":
-            change = deviation * torch.randn((count, *image.shape), generator=generator).to(image)
-            predicted.append((change.double() * contributions).flatten(1).sum(1))
-            changed = image - change
+            weights = deviation * torch.randn((count, *image.shape), generator=generator).to(image)
+            changed = image - weights
         else:
-            hidden = _blocks(size, count, generator).to(image.device)
-            predicted.append((hidden * contributions).flatten(1).sum(1))
-            changed = torch.where(hidden[:, None], background, image)
-        actual.append(whole - score_of_target(logits_of(changed), target, "logit"))
-    return _infidelity(torch.cat(predicted).cpu().numpy(), torch.cat(actual).cpu().numpy(), seed)
+            weights = _blocks(size, count, generator).to(image.device)[:, None]
+            changed = torch.where(weights, background, image)
+        answers = logits_of(changed)
+        for key, (_, target) in asked.items():
+            predicted[key].append((weights.double() * contributions[key]).flatten(1).sum(1))
+            before, after = (score_of_target(logits, target, "logit") for logits in (whole, answers))
+            actual[key].append(before - after)
+    return {
+        key: _infidelity(torch.cat(predicted[key]).cpu().numpy(), torch.cat(actual[key]).cpu().numpy(), seed)
+        for key in asked
+    }
 
 
 def _blocks(size: tuple[int, ...], count: int, generator: torch.Generator) -> Tensor:
@@ -177,20 +202,41 @@ def max_sensitivity(
     ExplainError
         A map is not finite.
     """
+    return max_sensitivities(
+        lambda images: {0: explain(images)}, image, radius=radius, draws=draws, batch=batch, seed=seed
+    )[0]
+
+
+def max_sensitivities(
+    explain: Callable[[Tensor], Mapping[Key, Tensor]],
+    image: Tensor,
+    *,
+    radius: float | None = None,
+    draws: int = 16,
+    batch: int = 8,
+    seed: int = 0,
+) -> dict[Key, Sensitivity]:
+    """Return `max_sensitivity` of several maps, which all see the same changed images."""
     reach = image_noise(image) if radius is None else radius
-    own = explain(image[None])
-    require_finite(own)
-    norm = float(own.double().norm())
-    if norm == 0 or reach == 0:
-        reason = "the map is zero everywhere" if norm == 0 else "the image has no noise; name a radius"
-        none = no_estimate(0, 0, reason)
-        return Sensitivity(largest=None, mean=none, radius=reach, reason=reason)
-    generator, changes = torch.Generator().manual_seed(seed), list[float]()
-    for first in range(0, draws, batch):
+    own = dict(explain(image[None]))
+    for maps in own.values():
+        require_finite(maps)
+    norms = {key: float(maps.double().norm()) for key, maps in own.items()}
+    changes: dict[Key, list[float]] = {key: [] for key, norm in norms.items() if norm > 0 and reach > 0}
+    generator = torch.Generator().manual_seed(seed)
+    for first in range(0, draws if changes else 0, batch):
         shape = (min(batch, draws - first), *image.shape)
         moved = explain(image + reach * (2 * torch.rand(shape, generator=generator) - 1).to(image))
-        require_finite(moved, "the map of a changed image")
-        changes += ((moved - own).double().flatten(1).norm(dim=1) / norm).tolist()
+        for key in changes:
+            require_finite(moved[key], "the map of a changed image")
+            changes[key] += ((moved[key] - own[key]).double().flatten(1).norm(dim=1) / norms[key]).tolist()
+    return {key: _sensitivity(changes.get(key, []), norms[key], reach, seed) for key in own}
+
+
+def _sensitivity(changes: Sequence[float], norm: float, reach: float, seed: int) -> Sensitivity:
+    if not changes:
+        reason = "the map is zero everywhere" if norm == 0 else "the image has no noise; name a radius"
+        return Sensitivity(largest=None, mean=no_estimate(0, 0, reason), radius=reach, reason=reason)
     return Sensitivity(largest=max(changes), mean=mean_estimate(changes, seed=seed, over="perturbations"), radius=reach)
 
 

@@ -49,7 +49,8 @@ def mean_estimate(values: Sequence[float | None], *, seed: int = 0, over: str = 
     if known.size == 0:
         return no_estimate(0, omitted, f"none of {len(values)} {over} has a value")
     if np.ptp(known) == 0:
-        reason = f"all {known.size} {over} have the same value, so resampling them shows no spread"
+        alike = f"all {known.size} {over} have the same value, so resampling them shows no spread"
+        reason = alike if known.size > 1 else f"a single value has no interval over {over}"
         return Estimate(value=float(known[0]), low=None, high=None, n=known.size, omitted=omitted, reason=reason)
 
     def mean(weights: Matrix) -> Vector:

@@ -1,4 +1,4 @@
-r"""Does the map depend on what the model learnt? Randomised parameters, another target, edges, other seeds.
+r"""Does the map depend on what the model learnt? Its similarity to maps of the same model with random parameters.
 
 A map that stays when the weights are thrown away explains the image, not the model. Similarity alone proves little, as
 smooth maps resemble each other by chance: every result stands beside the mean similarity of random map pairs of the
@@ -18,27 +18,31 @@ A. Hedstrom et al., Sanity checks revisited, 2024, arXiv:2405.02383: smooth (sMP
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from itertools import combinations, pairwise
-from typing import Literal
+from itertools import pairwise
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from audit_pipeline.agreement import STRONGEST, top_overlap
 from audit_pipeline.errors import ExplainError
 from audit_pipeline.explain.faithfulness import require_finite
-from audit_pipeline.explain.intervals import Estimate, mean_estimate, no_estimate
+from audit_pipeline.explain.intervals import Estimate, mean_estimate
 from audit_pipeline.explain.similarity import histogram_entropy, pairwise_scores, surrogate
+
+Order = Literal["cascading", "independent"]
+Key = TypeVar("Key")
 
 ExplainModel = Callable[[nn.Module], Tensor]
 """Model -> maps (N, \\*grid) of the same images and targets every time."""
 
-BASELINE_PAIRS = 50
+MEASURES = ("spearman", "spearman_absolute", "ssim")
+"""The fields of `Similarity`."""
+
+BASELINE_PAIRS, ENTROPY_BINS = 50, 100
 NOISE_SHARE, NOISY_IMAGES = 0.1, 10
 """Of sMPRT: deviation of the noise as a share of the image's range, and noisy images per map."""
 
@@ -66,31 +70,41 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Randomisation:
-    """The steps in order, the first nearest the output, and the baseline of random pairs."""
+    """The steps in order, the first nearest the output, and the baseline of random pairs.
 
-    order: Literal["cascading", "independent"]
+    limits : measure -> 95th percentile of single random pairs; a measure without a value is missing
+    complexity_rise : the eMPRT, see `complexity_rise`, of the last step; for cascading that is the whole model
+    """
+
+    order: Order
     steps: tuple[Step, ...]
     baseline: Similarity
+    limits: Mapping[str, float]
+    complexity_rise: Estimate
 
     def is_at_chance(self, measure: str) -> bool | None:
-        """Return whether the last step's similarity has come down to the baseline; None when it has no value.
+        """Return whether the last step's similarity has come down to the baseline, see `is_chance`."""
+        return self.is_chance(getattr(self.steps[-1].similarity, measure), measure)
 
-        That is so when the lower end of its interval, or the value itself where there is none, does not lie above the
-        upper end of the baseline's.
+    def is_chance(self, one: Estimate, measure: str) -> bool | None:
+        """Return whether a similarity is no more than that of random pairs; None when it has no value.
+
+        That is so when the lower end of its interval does not lie above the upper end of the baseline's. A single map
+        has no interval: it is at chance when it is no more alike than 95 of 100 random pairs are.
         """
-        last, chance = getattr(self.steps[-1].similarity, measure), getattr(self.baseline, measure)
-        if last.value is None or chance.value is None:
+        chance: Estimate = getattr(self.baseline, measure)
+        if one.value is None or chance.value is None:
             return None
-        low = last.value if last.low is None else last.low
-        high = chance.value if chance.high is None else chance.high
-        return bool(low <= high)
+        if one.low is None:
+            return bool(one.value <= self.limits[measure])
+        return bool(one.low <= (chance.value if chance.high is None else chance.high))
 
 
 def parameter_randomisation(
     model: nn.Module,
     explain: ExplainModel,
     *,
-    order: Literal["cascading", "independent"] = "cascading",
+    order: Order = "cascading",
     steps: int = 10,
     pairs: int = BASELINE_PAIRS,
     seed: int = 0,
@@ -111,23 +125,65 @@ def parameter_randomisation(
     ExplainError
         The model cannot be copied or has no parameters, or a map is not finite.
     """
-    trained = _maps(explain, _copied(model))
-    found = []
-    for layers, changed in randomised(model, explain, order=order, steps=steps, seed=seed):
-        maps = _maps(explain, changed)
-        if maps.shape != trained.shape:
-            raise ExplainError(f"maps must keep their shape {trained.shape}, found {maps.shape} after randomisation")
-        found.append(Step(layers=layers, similarity=similarity(trained, maps, seed=seed)))
-    return Randomisation(order=order, steps=tuple(found), baseline=chance_similarity(trained, pairs=pairs, seed=seed))
+    return parameter_randomisations(
+        model, lambda one: {0: explain(one)}, order=order, steps=steps, pairs=pairs, seed=seed
+    )[0]
 
 
-def _maps(explain: ExplainModel, model: nn.Module) -> np.ndarray:
-    maps = explain(model)
+def parameter_randomisations(
+    model: nn.Module,
+    explain: Callable[[nn.Module], Mapping[Key, Tensor]],
+    *,
+    order: Order = "cascading",
+    steps: int = 10,
+    pairs: int = BASELINE_PAIRS,
+    seed: int = 0,
+) -> dict[Key, Randomisation]:
+    """Return `parameter_randomisation` of several families of maps, which all see the same randomised copies."""
+    trained = {key: _values(maps) for key, maps in explain(copied(model)).items()}
+    changed = dict(trained)
+    found: dict[Key, list[Step]] = {key: [] for key in trained}
+    for layers, copy in randomised(model, explain, order=order, steps=steps, seed=seed):
+        changed = {key: _values(maps) for key, maps in explain(copy).items()}
+        for key, own in trained.items():
+            if changed[key].shape != own.shape:
+                raise ExplainError(
+                    f"maps must keep their shape {own.shape}, found {changed[key].shape} after randomisation"
+                )
+            found[key].append(Step(layers=layers, similarity=similarity(own, changed[key], seed=seed)))
+    return {
+        key: Randomisation(
+            order=order,
+            steps=tuple(found[key]),
+            **_chance(own, pairs, seed),
+            complexity_rise=_rise(own, changed[key], ENTROPY_BINS, seed),
+        )
+        for key, own in trained.items()
+    }
+
+
+def _chance(maps: np.ndarray, pairs: int, seed: int) -> dict[str, Any]:
+    columns = dict(zip(MEASURES, zip(*_random_pairs(maps, pairs, seed), strict=True), strict=True))
+    known = {name: [one for one in column if one is not None] for name, column in columns.items()}
+    return {
+        "baseline": _similarity(columns, seed, "random pairs"),
+        "limits": {name: float(np.quantile(column, 0.95)) for name, column in known.items() if column},
+    }
+
+
+def _values(maps: Tensor) -> np.ndarray:
     require_finite(maps)
     return maps.detach().double().cpu().numpy()
 
 
-def _copied(model: nn.Module) -> nn.Module:
+def copied(model: nn.Module) -> nn.Module:
+    """Return a deep copy of a model.
+
+    Raises
+    ------
+    ExplainError
+        It cannot be copied.
+    """
     try:
         return deepcopy(model)
     except (RuntimeError, TypeError) as error:
@@ -138,15 +194,15 @@ def _copied(model: nn.Module) -> nn.Module:
 
 
 def randomised(
-    model: nn.Module, explain: ExplainModel, *, order: str, steps: int, seed: int
+    model: nn.Module, explain: Callable[[nn.Module], object], *, order: str, steps: int, seed: int
 ) -> Iterator[tuple[tuple[str, ...], nn.Module]]:
     """Yield the names of the layers with random parameters and the copy of the model that has them."""
     names = layers_in_order(model, explain)[::-1]
     bounds = np.linspace(0, len(names), min(steps, len(names)) + 1).round().astype(int)
-    changed, done = _copied(model), tuple[str, ...]()
+    changed, done = copied(model), tuple[str, ...]()
     for first, last in pairwise(bounds):
         if order == "independent":
-            changed, done = _copied(model), ()
+            changed, done = copied(model), ()
         done += tuple(names[first:last])
         modules = dict(changed.named_modules())
         for place in range(first, last):
@@ -154,7 +210,7 @@ def randomised(
         yield done, changed
 
 
-def layers_in_order(model: nn.Module, explain: ExplainModel) -> list[str]:
+def layers_in_order(model: nn.Module, explain: Callable[[nn.Module], object]) -> list[str]:
     """Return the modules with parameters of their own in the order in which they first run when maps are made.
 
     A module that is never called, because its parent uses its parameters, stands where its nearest caller does.
@@ -164,7 +220,7 @@ def layers_in_order(model: nn.Module, explain: ExplainModel) -> list[str]:
     ExplainError
         No module has parameters.
     """
-    copy, ran = _copied(model), list[str]()
+    copy, ran = copied(model), list[str]()
 
     def noting(name: str) -> Callable[..., None]:
         return lambda *_given: ran.append(name)
@@ -206,19 +262,25 @@ def draw_parameters(module: nn.Module, generator: torch.Generator) -> None:
 
 def similarity(one: np.ndarray, other: np.ndarray, *, seed: int = 0, over: str = "images") -> Similarity:
     r"""Return the mean similarity of pairs of maps (N, \*grid), with intervals."""
-    columns = [pairwise_scores(first, second) for first, second in zip(one, other, strict=True)]
-    spearman, absolute, ssim = (
-        mean_estimate(list(column), seed=seed, over=over) for column in zip(*columns, strict=True)
-    )
-    return Similarity(spearman=spearman, spearman_absolute=absolute, ssim=ssim)
+    rows = [pairwise_scores(first, second) for first, second in zip(one, other, strict=True)]
+    return _similarity(dict(zip(MEASURES, zip(*rows, strict=True), strict=True)), seed, over)
+
+
+def _similarity(columns: Mapping[str, Sequence[float | None]], seed: int, over: str) -> Similarity:
+    return Similarity(**{name: mean_estimate(column, seed=seed, over=over) for name, column in columns.items()})
 
 
 def chance_similarity(maps: np.ndarray, *, pairs: int = BASELINE_PAIRS, seed: int = 0) -> Similarity:
     """Return the mean similarity of random map pairs with the smoothness and the values of the maps given."""
+    baseline: Similarity = _chance(maps, pairs, seed)["baseline"]
+    return baseline
+
+
+def _random_pairs(maps: np.ndarray, pairs: int, seed: int) -> list[tuple[float | None, ...]]:
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randint(len(maps), (2, pairs), generator=generator).tolist()
-    drawn = [np.stack([surrogate(maps[row], generator) for row in rows]) for rows in chosen]
-    return similarity(drawn[0], drawn[1], seed=seed, over="random pairs")
+    drawn = [[surrogate(maps[row], generator) for row in rows] for rows in chosen]
+    return [pairwise_scores(first, second) for first, second in zip(*drawn, strict=True)]
 
 
 def denoised(
@@ -236,105 +298,37 @@ def denoised(
     explain : (model, images (N, C, \*S)) -> maps (N, \*grid)
     noise_share : deviation of the noise over the range of each image
     """
-    axes = tuple(range(1, images.ndim))
-    reach = noise_share * (images.amax(dim=axes, keepdim=True) - images.amin(dim=axes, keepdim=True))
 
     def averaged(model: nn.Module) -> Tensor:
-        generator = torch.Generator().manual_seed(seed)
-        noisy = (images + reach * torch.randn(images.shape, generator=generator).to(images) for _ in range(draws))
+        noisy = noisy_copies(images, noise_share=noise_share, draws=draws, seed=seed)
         return torch.stack([explain(model, given).detach() for given in noisy]).mean(dim=0)
 
     return averaged
 
 
-def complexity_rise(model: nn.Module, explain: ExplainModel, *, bins: int = 100, seed: int = 0) -> Estimate:
+def noisy_copies(images: Tensor, *, noise_share: float, draws: int, seed: int) -> Iterator[Tensor]:
+    """Yield copies of the images with normal noise; the same seed gives the same copies."""
+    axes = tuple(range(1, images.ndim))
+    reach = noise_share * (images.amax(dim=axes, keepdim=True) - images.amin(dim=axes, keepdim=True))
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(draws):
+        yield images + reach * torch.randn(images.shape, generator=generator).to(images)
+
+
+def complexity_rise(model: nn.Module, explain: ExplainModel, *, bins: int = ENTROPY_BINS, seed: int = 0) -> Estimate:
     r"""Return the eMPRT: :math:`(\xi(\hat e) - \xi(e)) / \xi(e)` of maps before and after full randomisation.
 
     :math:`\xi` is the entropy of the histogram of a map over its own range. A map of the trained model should be
     simpler than one of noise, so a value above 0 is better.
     """
-    trained = _maps(explain, _copied(model))
+    trained = _values(explain(copied(model)))
     ((_, changed),) = randomised(model, explain, order="cascading", steps=1, seed=seed)
-    after = _maps(explain, changed)
+    return _rise(trained, _values(explain(changed)), bins, seed)
+
+
+def _rise(trained: np.ndarray, after: np.ndarray, bins: int, seed: int) -> Estimate:
     rises = []
     for one, other in zip(trained, after, strict=True):
         before = histogram_entropy(one, bins)
         rises.append((histogram_entropy(other, bins) - before) / before if before > 0 else None)
     return mean_estimate(rises, seed=seed, over="images")
-
-
-def random_logit(maps: Tensor, *, own: int = 0, seed: int = 0) -> Similarity:
-    r"""Return how alike the map of one target is to that of another one, drawn at random for every image.
-
-    Parameters
-    ----------
-    maps : (N, T, \*grid), one map for each target; own : the column that is explained
-
-    Notes
-    -----
-    Of two classes whose logits mirror each other the maps do too: signed correlation -1, absolute 1.
-    """
-    require_finite(maps)
-    others = [column for column in range(maps.shape[1]) if column != own]
-    if not others:
-        none = no_estimate(0, len(maps), "the model has one target, there is no other to compare with")
-        return Similarity(spearman=none, spearman_absolute=none, ssim=none)
-    generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randint(len(others), (len(maps),), generator=generator).tolist()
-    values = maps.detach().double().cpu().numpy()
-    other = np.stack([values[row, others[column]] for row, column in enumerate(drawn)])
-    return similarity(values[:, own], other, seed=seed)
-
-
-def sobel(images: Tensor) -> Tensor:
-    r"""Return the edge magnitude of images (N, C, \*S), (N, \*S): the control that no explanation may lose against.
-
-    Along every axis the central difference, smoothed by (1, 2, 1) / 4 along the others, edges repeated; the Euclidean
-    norm over axes and channels. On a ramp of slope 1 it is 1.
-    """
-    total = torch.zeros_like(images)
-    axes = range(2, images.ndim)
-    for along in axes:
-        part = images
-        for axis in axes:
-            before, after = (_neighbour(part, axis, step) for step in (-1, 1))
-            part = (after - before) / 2 if axis == along else (before + 2 * part + after) / 4
-        total = total + part.square()
-    return total.sum(dim=1).sqrt()
-
-
-def _neighbour(values: Tensor, axis: int, step: int) -> Tensor:
-    length = values.shape[axis]
-    places = (torch.arange(length, device=values.device) + step).clamp(0, length - 1)
-    return values.index_select(axis, places)
-
-
-def edge_similarity(maps: Tensor, images: Tensor, *, seed: int = 0) -> Similarity:
-    r"""Return how alike maps (N, \*grid) are to the edges of their images (N, C, \*S), averaged over the cells."""
-    require_finite(maps)
-    edges = functional.interpolate(sobel(images.float())[:, None], size=tuple(maps.shape[1:]), mode="area")[:, 0]
-    return similarity(*(one.detach().double().cpu().numpy() for one in (maps, edges)), seed=seed)
-
-
-def repeatability(runs: Sequence[Tensor], *, share: float = STRONGEST, seed: int = 0) -> Estimate:
-    r"""Return the overlap of the strongest parts of the same images' maps from several seeds or models.
-
-    For every image the mean over pairs of runs of the intersection over union of the strongest `share` of places:
-    equal areas, ties as drawn at random, constant maps left out. About share / (2 - share) is chance; on radiographs
-    0.55 was found between networks and 0.61 between readers (Venkatesh et al. 2024, doi:10.1007/s10278-024-01136-4).
-
-    Parameters
-    ----------
-    runs : maps (N, \*grid) of each run
-    """
-    if len(runs) < 2:
-        raise ExplainError(f"repeatability compares runs: at least 2 are needed, found {len(runs)}")
-    for one in runs:
-        require_finite(one)
-    values = np.stack([one.detach().double().cpu().numpy() for one in runs])
-    found: list[float | None] = []
-    for row in range(values.shape[1]):
-        pairs = combinations([one for one in values[:, row] if np.ptp(one) > 0], 2)
-        known = [top_overlap(one, other, share) for one, other in pairs]
-        found.append(float(np.mean(known)) if known else None)
-    return mean_estimate(found, seed=seed, over="images")

@@ -13,12 +13,14 @@ from audit_pipeline.config import AuditConfig, read_config
 from audit_pipeline.dossier import image_facts, map_files, prediction_facts
 from audit_pipeline.errors import AuditError, LoadError, NotAStudyError, SeveralStudiesError
 from audit_pipeline.execute.run_facts import model_facts
+from audit_pipeline.explain.faithfulness import CurveSettings
 from audit_pipeline.explain.methods import EXPLAINERS
 from audit_pipeline.explain.ranking import LayerEvidence, why
 from audit_pipeline.explaining.files import described, pictures, save
 from audit_pipeline.explaining.layers import field_facts
-from audit_pipeline.explaining.measures import Subject, faithfulness_facts, peak_facts, region_facts
+from audit_pipeline.explaining.measures import BATCH, Subject, faithfulness_facts, peak_facts, region_facts
 from audit_pipeline.explaining.reference import localisation_facts, reference_facts
+from audit_pipeline.explaining.sanity import STEPS, sanity_facts
 from audit_pipeline.load import ReferenceMask, StudySource, deliver, find_studies, read_reference_mask
 from audit_pipeline.load.chosen import settings_from
 from audit_pipeline.models.classifier import load_classifier
@@ -54,7 +56,8 @@ class Wanted:
         last convolutional stage
     mask : NIfTI file of a reference mask, or None; output : the folder that is written
     device, seed, sets : as ``run.device``, ``run.seed`` and ``--set`` of a run
-    steps, nulls : of the deletion and insertion curves; 0 steps leave them out
+    steps, nulls, reach : of the deletion and insertion curves, see `CurveSettings`; 0 steps leave them out
+    sanity : forward passes that each test of `sanity_facts` may cost a method; 0 leaves the tests out
     rank_layers : whether the stages of the network are compared and the receptive field is measured
     allow_code : whether a Python factory named in the card may run
     """
@@ -70,6 +73,8 @@ class Wanted:
     sets: tuple[str, ...] = ()
     steps: int = 5
     nulls: int = 19
+    reach: float = 0.2
+    sanity: int = 2000
     rank_layers: bool = False
     allow_code: bool = False
 
@@ -117,7 +122,8 @@ def explain_image(path: Path, wanted: Wanted, on_progress: OnProgress | None = N
     source = _source(path)
     auditor = _auditor(config, wanted)
     reference = None if wanted.mask is None else read_reference_mask(wanted.mask)
-    steps = _Steps(4 + len(config.explain.methods) + wanted.rank_layers, on_progress)
+    tests = len(STEPS) if wanted.sanity else 0
+    steps = _Steps(4 + len(config.explain.methods) + wanted.rank_layers + tests, on_progress)
     steps("model loaded")
     try:
         image = _image(source, config)
@@ -148,6 +154,8 @@ def _explained(case: _Case, auditor: Auditor, wanted: Wanted, steps: _Steps) -> 
         for one in (one for one in explanations if one.method == method):
             measured[method, one.target] = _measured(one, case, subject, wanted)
         steps(f"{method} measured")
+    for key, facts in _tests(explanations, case, auditor, subject, maps.layer, wanted, steps).items():
+        measured[key]["sanity"] = facts
     ranking: Facts = {"layers": None, "layer_reason": "", "receptive_field": None}
     if ranked:
         ranking["layers"] = [asdict(one) for one in ranked]
@@ -174,6 +182,33 @@ def _at_the_best(auditor: Auditor, ranked: Sequence[LayerEvidence]) -> Auditor:
     return replace(auditor, model=replace(auditor.model, layer_choice=choice))
 
 
+def _tests(
+    explanations: Sequence[Explanation],
+    case: _Case,
+    auditor: Auditor,
+    subject: Subject,
+    layer: str,
+    wanted: Wanted,
+    steps: _Steps,
+) -> Mapping[tuple[str, int], Facts]:
+    if not wanted.sanity:
+        return {(one.method, one.target): {"reason": "not asked for"} for one in explanations}
+    return sanity_facts(
+        explanations,
+        case.prepared,
+        auditor,
+        subject,
+        layer,
+        forwards=wanted.sanity,
+        curves=_curves(wanted),
+        on_test=lambda test: steps(f"{test.replace('_', ' ')} tested"),
+    )
+
+
+def _curves(wanted: Wanted) -> CurveSettings:
+    return CurveSettings(steps=wanted.steps, nulls=wanted.nulls, reach=wanted.reach, batch=BATCH, seed=wanted.seed)
+
+
 def _measured(one: Explanation, case: _Case, subject: Subject, wanted: Wanted) -> Facts:
     agreement = None
     if case.reference is not None:
@@ -181,7 +216,7 @@ def _measured(one: Explanation, case: _Case, subject: Subject, wanted: Wanted) -
     return {
         "place": peak_facts(one, case.image),
         "region": region_facts(one, case.image),
-        "faithfulness": faithfulness_facts(one, subject, wanted.steps, wanted.nulls),
+        "faithfulness": faithfulness_facts(one, subject, _curves(wanted)),
         "localisation": agreement,
     }
 

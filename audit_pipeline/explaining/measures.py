@@ -50,13 +50,12 @@ class Subject:
         return logits_of(self.network, like_the_model(self.network, images), BATCH)
 
 
-def faithfulness_facts(one: Explanation, subject: Subject, steps: int, nulls: int) -> Facts:
+def faithfulness_facts(one: Explanation, subject: Subject, settings: CurveSettings) -> Facts:
     """Return the deletion and insertion curves of a map with those of its shifts, or the reason against them."""
-    if steps < 1:
+    if settings.steps < 1:
         return {"reason": "not asked for"}
     if one.blank:
         return {"reason": "the map is blank"}
-    settings = CurveSettings(steps=steps, nulls=nulls, batch=BATCH, seed=subject.seed)
     try:
         found = deletion_insertion(subject.image, subject.tensor(one.values), one.target, subject.logits_of, settings)
     except ExplainError as error:
@@ -69,12 +68,13 @@ def _curves(found: Faithfulness) -> Facts:
         "reason": found.reason,
         "settings": asdict(found.settings),
         "shares": list(found.shares),
-        **{name: _trial(getattr(found, name)) for name in ("deletion", "insertion", "between")},
+        **{name: trial_facts(getattr(found, name)) for name in ("deletion", "insertion", "between")},
         "forwards": found.forwards,
     }
 
 
-def _trial(trial: Trial) -> Facts:
+def trial_facts(trial: Trial) -> Facts:
+    """Return one kind of curve with its null as plain data."""
     return {
         "area": trial.area,
         "null_area": float(trial.null_areas.mean()) if trial.null_areas.size else None,
