@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from audit_pipeline.explain.methods import EXPLAINERS
 from audit_pipeline.explain.ranking import LayerEvidence, why
 from audit_pipeline.explaining.files import described, pictures, save
 from audit_pipeline.explaining.layers import field_facts
-from audit_pipeline.explaining.measures import BATCH, Subject, faithfulness_facts, peak_facts, region_facts
+from audit_pipeline.explaining.measures import BATCH, Subject, faithfulness_facts, once, peak_facts, region_facts
 from audit_pipeline.explaining.reference import localisation_facts, reference_facts
 from audit_pipeline.explaining.sanity import STEPS, sanity_facts
 from audit_pipeline.load import ReferenceMask, StudySource, deliver, find_studies, read_reference_mask
@@ -149,10 +150,11 @@ def _explained(case: _Case, auditor: Auditor, wanted: Wanted, steps: _Steps) -> 
     steps("maps computed")
     seed = auditor.config.run.seed
     subject = Subject(network=auditor.classifier.network, values=case.prepared.values, like=maps.logits, seed=seed)
+    follow = once(partial(faithfulness_facts, subject=subject, settings=_curves(wanted)))
     measured: dict[tuple[str, int], Facts] = {}
     for method in maps.values:
         for one in (one for one in explanations if one.method == method):
-            measured[method, one.target] = _measured(one, case, subject, wanted)
+            measured[method, one.target] = _measured(one, case) | {"faithfulness": follow(one)}
         steps(f"{method} measured")
     for key, facts in _tests(explanations, case, auditor, subject, maps.layer, wanted, steps).items():
         measured[key]["sanity"] = facts
@@ -209,14 +211,13 @@ def _curves(wanted: Wanted) -> CurveSettings:
     return CurveSettings(steps=wanted.steps, nulls=wanted.nulls, reach=wanted.reach, batch=BATCH, seed=wanted.seed)
 
 
-def _measured(one: Explanation, case: _Case, subject: Subject, wanted: Wanted) -> Facts:
+def _measured(one: Explanation, case: _Case) -> Facts:
     agreement = None
     if case.reference is not None:
         agreement = localisation_facts(one, case.reference, case.image)
     return {
         "place": peak_facts(one, case.image),
         "region": region_facts(one, case.image),
-        "faithfulness": faithfulness_facts(one, subject, _curves(wanted)),
         "localisation": agreement,
     }
 

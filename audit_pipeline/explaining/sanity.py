@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 from audit_pipeline.errors import AuditError, ExplainError
@@ -13,7 +14,7 @@ from audit_pipeline.explain.methods import EXPLAINERS
 from audit_pipeline.explain.parts import explain_whole
 from audit_pipeline.explain.randomisation import MEASURES, Randomisation
 from audit_pipeline.explain.sanity import TESTS, Ask, Sanity, SanitySettings, sanity
-from audit_pipeline.explaining.measures import BATCH, Subject, trial_facts
+from audit_pipeline.explaining.measures import BATCH, Subject, once, trial_facts
 from audit_pipeline.pipeline import Auditor, layer_of
 from audit_pipeline.records import Explanation, Prepared
 
@@ -65,6 +66,7 @@ def sanity_facts(
     infidelity = _infidelities(shown, subject)
     on_test("infidelity")
     facts: dict[Key, Facts] = {}
+    road = once(partial(_road, subject=subject, curves=curves))
     for one in explanations:
         key = one.method, one.target
         if key not in keys:
@@ -75,7 +77,7 @@ def sanity_facts(
             "reason": "",
             "settings": asdict(settings),
             "infidelity": infidelity[key],
-            "road": _road(one, subject, curves),
+            "road": road(one),
             **_plain(found[key]),
             "other_class": None if other is None else auditor.card.classes[other],
         }

@@ -58,7 +58,7 @@ def _redrawn(facts: Facts) -> str:
         return UNKNOWN
     mean = facts["redrawn"]["spearman"]
     interval = "" if mean["low"] is None else f" ({number(mean['low'])} to {number(mean['high'])})"
-    words = {True: " chance", False: " ABOVE", None: ""}
+    words = {True: " ok", False: " ABOVE", None: ""}
     return number(mean["value"]) + interval + words[facts["redrawn"].get("at_chance", {}).get("spearman")]
 
 
@@ -90,7 +90,7 @@ COLUMNS: dict[str, tuple[Cell, str]] = {
     ),
     "all random": (
         _redrawn,
-        "mean rank correlation with the maps of 5 random networks; ABOVE chance it explains the image, not the model",
+        "mean rank correlation with the maps of 5 random networks; ABOVE chance the image is explained, not the model",
     ),
     "one random": (_each, "the same with one group of layers random at a time, least to largest"),
     "sMPRT": (_smooth, "rank correlation with one random network of maps averaged over noisy images"),
