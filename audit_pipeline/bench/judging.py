@@ -1,10 +1,13 @@
-"""One job of the bench: make a study or a cohort, planted or clean, and hear what the checks say to it."""
+"""One job of the bench: make a study, a cohort or a run, planted or clean, and hear what the checks say to it."""
 
 from __future__ import annotations
 
+import shutil
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -14,6 +17,8 @@ from audit_pipeline.bench.clean import clean_case
 from audit_pipeline.bench.cohort_case import clean_cohort
 from audit_pipeline.bench.plants import Plant
 from audit_pipeline.bench.plants_cohort import COHORT_PLANTS
+from audit_pipeline.bench.plants_record import FILE_PLANTS, RUN_PLANTS
+from audit_pipeline.bench.run_case import clean_run
 from audit_pipeline.checks import catalogue
 from audit_pipeline.checks.decide import ERROR_RATE, GATING_SEVERITY, chance
 from audit_pipeline.cohort.catalogue import cohort_catalogue
@@ -23,6 +28,8 @@ from audit_pipeline.config import ChecksSection, CohortSection, Level
 from audit_pipeline.errors import AuditError
 from audit_pipeline.evidence import Reference, Traits
 from audit_pipeline.examination import traits_of
+from audit_pipeline.execute.record_checks import record_findings
+from audit_pipeline.execute.verification import verify_path
 from audit_pipeline.findings import Finding, Outcome
 from audit_pipeline.store.reference import ARRAYS
 
@@ -36,7 +43,11 @@ REFUSED = "refused"
 COHORT = 0
 """Stands for the number of axes of a job that judges a whole cohort."""
 
+RUN = 1
+"""Stands for the number of axes of a job that judges the record of a whole run."""
+
 CLEAN_COHORT_STUDIES = 600
+RUN_STUDIES = 40
 
 ORDER = (
     Outcome.NOT_EVALUABLE, Outcome.PASS, Outcome.NOTE, Outcome.ERROR, Outcome.FLAG, Outcome.CRITICAL,
@@ -45,9 +56,10 @@ ORDER = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """One study or cohort to judge: a plant at a severity, or a clean one when `plant` is "".
+    """One study, cohort or run to judge: a plant at a severity, or a clean one when `plant` is "".
 
-    dimensions : 2 or 3, or `COHORT`; is_whole : whether every check runs, else those of the planted mode alone
+    dimensions : 2 or 3, or `COHORT` or `RUN`; folder : of the finished run whose files are verified, "" judges a run in
+    memory; is_whole : whether every check runs, else those of the planted mode alone
     """
 
     plant: str
@@ -57,6 +69,7 @@ class Job:
     seed: int
     level: Level = "standard"
     is_whole: bool = True
+    folder: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,8 +86,21 @@ class Verdicts:
 
 
 def judge(job: Job, reference: Reference | None) -> Verdicts:
-    """Make the study or cohort of a job, take it through the stages and the checks, and return what they said."""
-    return _judge_cohort(job) if job.dimensions == COHORT else _judge_study(job, reference)
+    """Make the study, cohort or run of a job, take it through the stages and checks, and return what they said."""
+    if job.dimensions == COHORT:
+        return _judge_cohort(job)
+    if job.dimensions == RUN:
+        return _judge_files(job) if job.folder else _judge_run(job)
+    return _judge_study(job, reference)
+
+
+def code_of(job: Job) -> str:
+    """Return the code of the failure mode that is planted."""
+    if job.dimensions == COHORT:
+        return COHORT_PLANTS[job.plant].code
+    if job.dimensions == RUN:
+        return FILE_PLANTS[job.plant].code if job.folder else RUN_PLANTS[job.plant].code
+    return PLANTS[job.plant].code
 
 
 def _judge_study(job: Job, reference: Reference | None) -> Verdicts:
@@ -117,6 +143,38 @@ def _judge_cohort(job: Job) -> Verdicts:
     is_convincing = own.is_confirmatory or own.finding.p_value is None or own.finding.p_value < ERROR_RATE / tests
     says_so = str(own.finding.outcome) in plant.outcomes and (is_convincing or "note" in plant.outcomes)
     return Verdicts(job=job, outcomes=worst_by_code(one.finding for one in found), is_found=says_so)
+
+
+def _judge_run(job: Job) -> Verdicts:
+    """Judge a run in memory by the checks that read records and facts; its files are not there to be verified."""
+    random = _random(job)
+    run = clean_run(RUN_STUDIES, random)
+    if job.plant:
+        run = RUN_PLANTS[job.plant].plant(run, job.severity, random)
+    codes = {one.code for one in RUN_PLANTS.values()}
+    outcomes = worst_by_code(one for one in record_findings(run) if one.code in codes)
+    return Verdicts(job=job, outcomes=outcomes, is_found=bool(job.plant) and outcomes[code_of(job)] in RAISED)
+
+
+def _judge_files(job: Job) -> Verdicts:
+    """Verify the files of a finished run, of a spoilt copy where a fault is planted.
+
+    A ``run.json`` that cannot be read any more leaves nothing to judge by codes; then the difference that `verify`
+    names is the answer.
+    """
+    with TemporaryDirectory() as place:
+        folder = Path(job.folder)
+        if job.plant:
+            folder = Path(shutil.copytree(folder, Path(place) / "run"))
+            FILE_PLANTS[job.plant].plant(folder, job.severity, _random(job))
+        try:
+            found = verify_path(folder)
+        except AuditError:
+            code = code_of(job) if job.plant else REFUSED
+            return Verdicts(job=job, outcomes={code: REFUSED}, is_found=bool(job.plant))
+    outcomes = worst_by_code(found.findings)
+    says_so = outcomes[code_of(job)] in RAISED if job.plant and outcomes else bool(found.differences)
+    return Verdicts(job=job, outcomes=outcomes, is_found=bool(job.plant) and says_so)
 
 
 def _random(job: Job) -> np.random.Generator:

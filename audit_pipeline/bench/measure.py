@@ -7,17 +7,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
-from audit_pipeline.bench.catalogue import PLANTS
-from audit_pipeline.bench.judging import COHORT, RAISED, REFUSED, Job, Verdicts, judge, reference_of
+from audit_pipeline.bench.catalogue import PLANTS, failure_modes
+from audit_pipeline.bench.judging import COHORT, RAISED, REFUSED, RUN, Job, Verdicts, code_of, judge, reference_of
 from audit_pipeline.bench.plants import SEVERITIES, Plant
 from audit_pipeline.bench.plants_cohort import COHORT_PLANTS
-from audit_pipeline.checks import catalogue
+from audit_pipeline.bench.plants_record import FILE_PLANTS, RUN_PLANTS
+from audit_pipeline.bench.run_case import write_runs
 from audit_pipeline.checks.decide import GATING_SEVERITY
-from audit_pipeline.cohort.catalogue import cohort_catalogue
 from audit_pipeline.cohort.proportions import wilson
 from audit_pipeline.evidence import Reference
 from audit_pipeline.execute.closing import OnProgress
@@ -50,6 +52,8 @@ class Amount:
     crossed : of these, studies on which every check runs, for the cross-talk; on the others those of the mode alone
     clean, reference : clean studies, and further ones for the reference, per dimension
     cohorts : planted cohorts per plant and severity, and clean ones in all
+    runs : finished runs on disk whose files are verified, as they are and once per plant and severity; the records of
+    runs in memory are as many as studies
     codes : only these failure modes; () takes all
     """
 
@@ -58,28 +62,48 @@ class Amount:
     clean: int = 300
     reference: int = 120
     cohorts: int = 20
+    runs: int = 4
     seed: int = 0
     workers: int = 2
     codes: tuple[str, ...] = ()
 
 
 def bench(amount: Amount, on_progress: OnProgress | None = None) -> dict[str, Any]:
-    """Run the whole bench and return its result, schema ``audit-pipeline/bench/1``."""
+    """Run the bench and return its result, schema ``audit-pipeline/bench/1``.
+
+    Where `amount` names failure modes, studies, cohorts or runs are left out that hold no plant of theirs.
+    """
     clean: list[Verdicts] = []
     planted: list[Verdicts] = []
     shift = 10_000 * amount.seed
     for dimensions in (2, 3):
+        jobs = list(_planted_jobs(dimensions, amount))
+        if not jobs:
+            continue
         told = _reporting(on_progress, f"{dimensions}D reference")
         made = _run(_clean_jobs(dimensions, amount.reference, REFERENCE_SEED + shift), None, amount.workers, told)
         reference = reference_of([one.traits for one in made if one.traits is not None])
         told = _reporting(on_progress, f"{dimensions}D clean")
         clean += _run(_clean_jobs(dimensions, amount.clean, CLEAN_SEED + shift), reference, amount.workers, told)
         told = _reporting(on_progress, f"{dimensions}D planted")
-        planted += _run(list(_planted_jobs(dimensions, amount)), reference, amount.workers, told)
+        planted += _run(jobs, reference, amount.workers, told)
+    jobs = list(_cohort_jobs(amount))
     told = _reporting(on_progress, "cohorts")
-    clean += _run(_clean_jobs(COHORT, amount.cohorts, CLEAN_SEED + shift), None, amount.workers, told)
-    planted += _run(list(_cohort_jobs(amount)), None, amount.workers, told)
+    if jobs:
+        clean += _run(_clean_jobs(COHORT, amount.cohorts, CLEAN_SEED + shift), None, amount.workers, told)
+        planted += _run(jobs, None, amount.workers, told)
+    of_runs = {one.code for one in RUN_PLANTS.values()} | {one.code for one in FILE_PLANTS.values()}
+    if any(_is_chosen(code, amount) for code in of_runs):
+        found = _of_runs(amount, _reporting(on_progress, "runs"))
+        clean += [one for one in found if not one.job.plant]
+        planted += [one for one in found if one.job.plant]
     return result_of(planted, clean, amount)
+
+
+def _of_runs(amount: Amount, told: OnProgress | None) -> list[Verdicts]:
+    with TemporaryDirectory() as place:
+        folders = write_runs(Path(place), amount.runs, CLEAN_SEED + 10_000 * amount.seed)
+        return _run(list(_run_jobs(amount, folders)), None, amount.workers, told)
 
 
 def _clean_jobs(dimensions: int, count: int, seed: int) -> list[Job]:
@@ -88,7 +112,7 @@ def _clean_jobs(dimensions: int, count: int, seed: int) -> list[Job]:
 
 def _planted_jobs(dimensions: int, amount: Amount) -> Iterator[Job]:
     for name, one in sorted(PLANTS.items()):
-        if dimensions not in one.dimensions or (amount.codes and one.code not in amount.codes):
+        if dimensions not in one.dimensions or not _is_chosen(one.code, amount):
             continue
         for severity in SEVERITIES if one.has_severity else SEVERITIES[-1:]:
             for number in range(_count(amount.planted, severity)):
@@ -100,7 +124,7 @@ def _planted_jobs(dimensions: int, amount: Amount) -> Iterator[Job]:
 
 def _cohort_jobs(amount: Amount) -> Iterator[Job]:
     for name, one in sorted(COHORT_PLANTS.items()):
-        if amount.codes and one.code not in amount.codes:
+        if not _is_chosen(one.code, amount):
             continue
         for severity in SEVERITIES if one.has_severity else SEVERITIES[-1:]:
             for number in range(_count(amount.cohorts, severity)):
@@ -108,6 +132,29 @@ def _cohort_jobs(amount: Amount) -> Iterator[Job]:
                     plant=name, dimensions=COHORT, severity=severity, number=number,
                     seed=10_000 * amount.seed + number, is_whole=number < min(amount.crossed, 1),
                 )  # fmt: skip
+
+
+def _run_jobs(amount: Amount, folders: Sequence[Path]) -> Iterator[Job]:
+    """Yield clean and planted jobs on the record of a run: in memory, and on the files of the finished runs."""
+    yield from _clean_jobs(RUN, amount.clean, CLEAN_SEED + 10_000 * amount.seed)
+    for number, folder in enumerate(folders):
+        yield Job(plant="", dimensions=RUN, severity=0, number=number, seed=number, folder=str(folder))
+    for name, one in sorted(RUN_PLANTS.items()):
+        for severity in SEVERITIES if one.has_severity else SEVERITIES[-1:]:
+            for number in range(_count(amount.planted, severity) if _is_chosen(one.code, amount) else 0):
+                seed = 10_000 * amount.seed + number
+                yield Job(plant=name, dimensions=RUN, severity=severity, number=number, seed=seed)
+    for name, spoilt in sorted(FILE_PLANTS.items()):
+        for severity in SEVERITIES if _is_chosen(spoilt.code, amount) else ():
+            for number, folder in enumerate(folders[: _count(amount.runs, severity)]):
+                seed = 10_000 * amount.seed + number
+                yield Job(
+                    plant=name, dimensions=RUN, severity=severity, number=number, seed=seed, folder=str(folder)
+                )  # fmt: skip
+
+
+def _is_chosen(code: str, amount: Amount) -> bool:
+    return not amount.codes or code in amount.codes
 
 
 def _count(planted: int, severity: int) -> int:
@@ -153,6 +200,7 @@ def result_of(planted: Sequence[Verdicts], clean: Sequence[Verdicts], amount: Am
             "clean": amount.clean,
             "reference": amount.reference,
             "cohorts": amount.cohorts,
+            "runs": amount.runs,
             "seed": amount.seed,
         },
         "sensitivity": sensitivity,
@@ -165,7 +213,7 @@ def result_of(planted: Sequence[Verdicts], clean: Sequence[Verdicts], amount: Am
 
 def place_of(dimensions: int) -> str:
     """Return how a page names where something was planted."""
-    return "cohort" if dimensions == COHORT else f"{dimensions}D"
+    return {COHORT: "cohort", RUN: "run"}.get(dimensions, f"{dimensions}D")
 
 
 def rate(k: int, n: int) -> Rate:
@@ -179,9 +227,8 @@ def _sensitivities(planted: Sequence[Verdicts]) -> Iterator[dict[str, Any]]:
     for one in planted:
         by_cell.setdefault((one.job.plant, one.job.dimensions, one.job.severity), []).append(one)
     for (name, dimensions, severity), found in sorted(by_cell.items()):
-        code = COHORT_PLANTS[name].code if dimensions == COHORT else PLANTS[name].code
         hits = sum(one.is_found for one in found)
-        cell = {"plant": name, "code": code, "dimensions": dimensions, "severity": severity}
+        cell = {"plant": name, "code": code_of(found[0].job), "dimensions": dimensions, "severity": severity}
         yield cell | asdict(rate(hits, len(found)))
 
 
@@ -227,8 +274,7 @@ def _gates(
         if one["k"] < SPECIFICITY * one["n"]
     ]
     flagged = [f"{name}: {one['k']} of {one['n']}" for name, one in whole.items() if one["k"] > CLEAN_RAISED * one["n"]]
-    modes = [entry.mode for entry in catalogue().values()]
-    modes += [entry.mode for entry in cohort_catalogue().values()]
+    modes = failure_modes()
     severe = {mode.code for mode in modes if mode.severity[0] >= GATING_SEVERITY}
     planted = {one["code"] for one in sensitivity}
     found = {one["code"] for one in sensitivity if one["k"]}

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from audit_pipeline.checks import catalogue, rates_of
+from audit_pipeline.bench.catalogue import failure_modes
+from audit_pipeline.checks import rates_of
+from audit_pipeline.checks.wording import counted
 
 MOST = 12
 """Lines of one gate that are printed; the file holds all."""
@@ -25,14 +27,16 @@ def bench_text(result: Mapping[str, Any]) -> str:
 
 def _amount(result: Mapping[str, Any]) -> str:
     amount = result["amount"]
+    planted = counted(amount["planted"], "planted study", "planted studies")
+    cohorts, runs = counted(amount["cohorts"], "cohort"), counted(amount["runs"], "run")
     return (
-        f"{amount['planted']} planted studies per severity, {amount['clean']} clean ones and {amount['reference']} for "
-        f"the reference per dimension, seed {amount['seed']}"
+        f"{planted} per severity, {amount['clean']} clean and {amount['reference']} for the reference per dimension, "
+        f"{cohorts} and {runs} on disk per severity, seed {amount['seed']}"
     )
 
 
 def _by_check(result: Mapping[str, Any]) -> list[str]:
-    titles = {entry.mode.code: entry.mode.title for entry in catalogue().values()}
+    titles = {mode.code: mode.title for mode in failure_modes()}
     lines = ["code  found by severity 1 to 5 (of planted)        quiet on clean   check"]
     for code, rates in rates_of(result).items():
         found = " ".join(f"{k}/{n}" for k, n in rates.by_severity.values())

@@ -1,14 +1,18 @@
-"""A clean run: what the checks of the record see when nothing is wrong."""
+"""Clean runs: what the checks of the record see when nothing is wrong, in memory and as files on disk."""
 
 from __future__ import annotations
 
 from collections import Counter
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from audit_pipeline import demo
 from audit_pipeline.config import AuditConfig
+from audit_pipeline.demo.cohort import write_clean_dx
+from audit_pipeline.execute.local import run_audit
 from audit_pipeline.execute.record_checks import STAGES, RunEvidence, settings_digest
 from audit_pipeline.findings import Finding, Outcome, Verdict
 from audit_pipeline.records import MapStatistics, Status
@@ -27,6 +31,25 @@ METHODS = ("gradcam", "hirescam")
 PLANNED = ("A19", "C01", "D05")
 DAY = date(2026, 6, 1)
 SCANNER = "North One"
+
+
+FILE_STUDIES = 2
+"""Studies of a run whose files are written; verifying draws as many study reports again."""
+
+
+def write_runs(folder: Path, count: int, seed: int) -> tuple[Path, ...]:
+    """Audit `count` small cohorts of radiographs with the embedded model, and return the folders of the runs."""
+    card = Path(demo.__file__).parent / "weights" / "cxr_2d.yaml"
+    runs = []
+    for number in range(count):
+        studies, output = folder / f"studies-{number}", folder / f"run-{number}"
+        write_clean_dx(studies, [seed + FILE_STUDIES * number + place for place in range(FILE_STUDIES)])
+        settings: dict[str, Any] = {
+            "audit": {"name": "clean run", "level": "screen"}, "input": {"paths": [studies]}, "model": {"card": card},
+            "report": {"html": "none"}, "run": {"device": "cpu", "output": output},
+        }  # fmt: skip
+        runs.append(run_audit(settings).folder)
+    return tuple(runs)
 
 
 def clean_run(count: int, random: np.random.Generator) -> RunEvidence:

@@ -75,7 +75,7 @@ def near_threshold(evidence: Evidence, *, margin: float = 0.05, touching: float 
     provenance="dom",
     reference="Shannon 1948, entropy",
     advice="Have a second reader decide.",
-    version=2,
+    version=3,
 )
 def low_margin(
     evidence: Evidence, *, margin: float = 0.10, entropy_limit: float = 0.90, tie: float = 0.02, even: float = 0.995
@@ -85,7 +85,8 @@ def low_margin(
     Multiclass: a note where the two largest probabilities differ by less than `margin`, or the entropy exceeds
     `entropy_limit` of its maximum log K; flagged where they differ by less than `tie`. Binary and multilabel: a note
     where the entropy of a label, ``-(p log2 p + q log2 q)`` with ``q = 1 - p``, exceeds `entropy_limit`, flagged where
-    it exceeds `even`; the most uncertain label is reported.
+    it exceeds `even`; the most uncertain label is reported. A label with an operating point is decided there and not at
+    one half: it gets a note at most, and C01 judges how near the operating point is.
     """
     prediction = evidence.prediction
     probabilities = np.asarray(prediction.probabilities, dtype=np.float64)
@@ -99,7 +100,8 @@ def low_margin(
         f"{prediction.classes[most]}: a probability of {shown(float(probabilities[most]))} has an entropy of "
         f"{shown(entropies[most])} bit (a note from {shown(entropy_limit)}, a flag from {shown(even)})."
     )
-    outcome = _graded(entropies[most] > entropy_limit, entropies[most] > even)
+    is_decided_elsewhere = prediction.classes[most] in prediction.thresholds
+    outcome = _graded(entropies[most] > entropy_limit, entropies[most] > even and not is_decided_elsewhere)
     return Result(outcome, text, value=entropies[most], limit=entropy_limit, unit="bit")
 
 

@@ -7,9 +7,11 @@ its default limit stays a flag only if the reference says that clean studies har
 * among the measures of severity S >= 4, which gate the verdict, by Holm's procedure at 5 % in all;
 * among the others, which inform, by Benjamini and Hochberg's at a false discovery rate of 5 %.
 
-What is not rejected becomes a note. A reference of a hundred studies cannot give a conformal p-value that passes among
-thirty measures. So of a measure that lies beyond its default limit and beyond every clean study the p-value is that of
-an exponential tail through the most extreme tenth of them: far beyond it is rejected, just beyond it is not.
+What is not rejected becomes a note. With fewer than 99 clean studies that have the measure the default limit stands,
+but a flag that they reach with p > 5 % becomes a note too: too few to confirm a flag may be enough to refute it. A
+reference of a hundred studies cannot give a conformal p-value that passes among thirty measures. So of a measure that
+lies beyond its default limit and beyond every clean study the p-value is that of an exponential tail through the most
+extreme tenth of them: far beyond it is rejected, just beyond it is not.
 """
 
 from __future__ import annotations
@@ -28,6 +30,10 @@ from audit_pipeline.records import Matrix
 
 LEAST_STUDIES = 99
 """Fewer clean studies cannot give a conformal p-value of 1 %, and the default limits stand."""
+
+FEW_STUDIES = 19
+"""From so many on, the fewest for a conformal p-value of 5 %, clean studies may speak against a default limit: of a
+measure that can be taken on some studies only, a larger reference too holds fewer values than `LEAST_STUDIES`."""
 
 ERROR_RATE = 0.05
 """Family-wise error rate of the gating measures, and false discovery rate of the others."""
@@ -74,13 +80,23 @@ def _weighed(finding: Finding, reference: Reference | None) -> Finding:
     clean = None if reference is None else reference.values.get(finding.name)
     if clean is None or clean.size < LEAST_STUDIES:
         if finding.provenance != "cal":
-            return finding
+            return finding if clean is None or clean.size < FEW_STUDIES else _unless_refuted(finding, clean)
         found = 0 if clean is None else int(clean.size)
         text = f"It measures {shown(finding.value)}, and {LEAST_STUDIES} clean reference studies are needed to judge it"
         return replace(finding, outcome=Outcome.NOT_EVALUABLE, message=f"{text}; there are {found}.")
     p_value = conformal_p(finding.value, clean, finding.direction)
     limit = quantile_limit(clean, finding.direction) if finding.provenance == "cal" else finding.limit
     return replace(finding, calibrated=True, p_value=p_value, limit=limit)
+
+
+def _unless_refuted(finding: Finding, clean: Matrix) -> Finding:
+    """Return a flag by a default limit, as a note where a few clean studies reach it too often."""
+    assert finding.value is not None
+    p_value = conformal_p(finding.value, clean, finding.direction)
+    if finding.outcome not in RAISED or p_value <= ERROR_RATE:
+        return finding
+    seen = f" The {clean.size} clean reference studies that have this measure reach it with p = {shown(p_value)}."
+    return replace(finding, outcome=Outcome.NOTE, message=finding.message + seen)
 
 
 def _placed(finding: Finding, reference: Reference | None) -> Finding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 
 from audit_pipeline.declared import PROVENANCES, Judgement, Setting, finding_from, finite, keyword_defaults
@@ -22,12 +22,14 @@ class Result(Judgement):
     slices : indices along axis 0 of the source image
     provenance : where the limit comes from when it is not the default one, for example ``cal``
     p_value : conformal, of a detector that compares with the reference studies itself
+    is_rule : whether this result follows from arithmetic, though the check is a measure: clean studies are not asked
     curves, standing : for the report, see `findings.Finding`
     """
 
     slices: tuple[int, ...] = ()
     provenance: str = ""
     p_value: float | None = None
+    is_rule: bool = False
     curves: tuple[Curve, ...] = ()
     standing: Standing | None = None
 
@@ -125,7 +127,7 @@ def check(  # noqa: PLR0913 - one argument for each fact of the catalogue
 
 def finding_of(mode: FailureMode, result: Result) -> Finding:
     """Return `result` as a finding of `mode`."""
-    return finding_from(
+    found = finding_from(
         mode,
         result,
         provenance=result.provenance,
@@ -135,6 +137,7 @@ def finding_of(mode: FailureMode, result: Result) -> Finding:
         curves=result.curves,
         standing=result.standing,
     )
+    return replace(found, direction="") if result.is_rule else found
 
 
 def _refuse_bad_metadata(mode: FailureMode) -> None:

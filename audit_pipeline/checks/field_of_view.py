@@ -25,14 +25,19 @@ SECTIONAL = frozenset({"CT", "MR", "PT", "NM", ""})
 COARSE = 192
 """Radiographs are looked at with about this many pixels per axis."""
 
-LEAST_CONTRAST, RISE = 0.20, 0.25
-"""Spine and lung differ by this share of the grey range; a wall is brighter than the lung by this share of that."""
+LEAST_CONTRAST, RISE, THIN_RISE = 0.20, 0.25, 0.10
+"""Spine and lung differ by this share of the grey range; a wall is brighter than the lung by this share of that, and
+one with air beyond it by the last: beside the heart little of a lung is left to be darker than the wall."""
+
+AIR = 0.25
+"""Air outside is darker than the lung by this share of the contrast between spine and lung."""
 
 RIBS = 0.04
 """Standard deviation of that average as a share of the frame."""
 
-NARROW = 0.20
-"""A spine nearer to an edge than this share of the width has lost most of the lung on that side."""
+NARROW, BESIDE = 0.30, 0.10
+"""Where less than the first share of the patient lies on one side of the spine, most of the lung there is cut off;
+columns darker than the second share of the grey range lie beside the patient."""
 
 Part = tuple[float, str]
 
@@ -47,6 +52,7 @@ Part = tuple[float, str]
     reference="The body and lung masks on the source; the catalogue's crops of 10, 25 and 40 % of the field",
     advice="Ask for the complete field of view, or exclude the study.",
     direction="above",
+    version=2,
 )
 def cut_anatomy(evidence: Evidence, *, limit: float = 0.40, lines_limit: float = 0.20) -> Result:
     """Measure how much of the body or of the lungs is cut by an edge of the field of view.
@@ -159,17 +165,29 @@ def _open_lines(scaled: Matrix) -> dict[str, float]:
     level = gaussian_filter(scaled, (RIBS * rows, 1.5))
     middle = _spine(level)
     sides = {"left": level[:, :middle][:, ::-1], "right": level[:, middle + 1 :]}
+    extents = {name: _extent(side[band.start : band.stop]) for name, side in sides.items()}
     found: dict[str, float] = {}
     for name, side in sides.items():
-        lines = [_is_open(side[row], float(level[row, middle])) for row in band]
-        found[name] = 1.0 if side.shape[1] < NARROW * columns else _share_open(lines)
+        lines = [_is_open(side[row], float(level[row, middle]), extents[name]) for row in band]
+        found[name] = 1.0 if extents[name] < NARROW * sum(extents.values()) else _share_open(lines)
     upright = gaussian_filter(scaled, (0.5 * RIBS * rows, RIBS * columns))
     spine = float(np.median(level[band.start : band.stop, middle]))
-    beside = [place for place in range(columns) if 0.1 * columns < abs(place - middle) < 0.3 * columns]
+    reach = {"left": -1, "right": 1}
+    beside = [
+        middle + side * place
+        for name, side in reach.items()
+        for place in range(int(0.2 * extents[name]), int(0.6 * extents[name]))
+    ]
     half = rows // 2
     found["upper"] = _share_open([_is_open(upright[: half + 1, place][::-1], spine) for place in beside])
     found["lower"] = _share_open([_is_open(upright[half:, place], spine) for place in beside])
     return found
+
+
+def _extent(side: Matrix) -> int:
+    """Return how many columns from the spine outwards (rows, columns) the patient reaches."""
+    covered = np.flatnonzero(np.median(side, axis=0) > BESIDE) if side.size else np.zeros(0)
+    return int(covered[-1]) + 1 if covered.size else 0
 
 
 def _share_open(lines: Sequence[bool | None]) -> float:
@@ -177,11 +195,18 @@ def _share_open(lines: Sequence[bool | None]) -> float:
     return sum(known) / len(known) if len(known) > 0.2 * len(lines) else 0.0
 
 
-def _is_open(line: Matrix, spine: float) -> bool | None:
-    """Tell whether a line from the spine outwards ends in lung; None where it meets no lung."""
-    near = line[: max(4, int(0.6 * line.size))]
+def _is_open(line: Matrix, spine: float, extent: int | None = None) -> bool | None:
+    """Tell whether a line from the spine outwards ends in lung; None where it meets no lung in the patient's `extent`.
+
+    It does not where it meets a wall: something much brighter than the lung, or a little brighter with air beyond it.
+    """
+    near = line[: max(4, int(0.6 * (extent or line.size)))]
     darkest = int(near.argmin())
     contrast = spine - float(near[darkest])
     if contrast < LEAST_CONTRAST:
         return None
-    return bool(line[darkest:].max() - line[darkest] < RISE * contrast)
+    beyond = line[darkest:]
+    wall = int(beyond.argmax())
+    rise, fall = float(beyond[wall] - beyond[0]), float(beyond[0] - beyond[wall:].min())
+    is_thin_wall = rise >= THIN_RISE * contrast and fall >= AIR * contrast
+    return rise < RISE * contrast and not is_thin_wall

@@ -24,6 +24,11 @@ LUNG_HU, LEAST_LUNG = (-980.0, -500.0), 0.02
 LEAST_CONTRAST, LEAST_ROWS = 0.20, 0.10
 """The mediastinum stands out from both lungs by this share of the grey range, in this share of the rows."""
 
+FALLEN, FAR, MOST = 0.25, 0.30, 0.70
+"""The mediastinum ends where the brightness is down to this share of the way from the lung to the spine, as the heart
+is far less bright than the spine; it is sought within this share of the width, where lungs are and air is not. A row
+that falls off beyond the last share of that on both sides shows no lung."""
+
 
 @check(
     "A05",
@@ -34,6 +39,7 @@ LEAST_CONTRAST, LEAST_ROWS = 0.20, 0.10
     provenance="dom",
     reference="DICOM PS3.3 C.7.6.1.1.1, Patient Orientation; C.7.3.1.1.1, Laterality",
     advice="Compare with a prior image and with the side marker before reading any side from this study.",
+    version=2,
 )
 def side_contradiction(evidence: Evidence, *, margin: float = 0.01) -> Result:
     """Compare the sides that the header states with each other and with the side of the heart.
@@ -147,9 +153,9 @@ def _smaller_lung(evidence: Evidence) -> float | None:
 def _mediastinal_reach(grey: Floats) -> float | None:
     """Return how much further the mediastinum reaches to the picture's right than to its left, as a share of the width.
 
-    In every row the reach on a side is the distance from the midline to where the brightness has fallen half way to
-    the darkest place of the lung. Rows count where the mediastinum stands out on both sides; the lower third of them
-    shows the heart.
+    In every row the reach on a side is the distance from the midline to where the brightness has fallen nearly to that
+    of the darkest place of the lung (`FALLEN`). Rows count where the mediastinum stands out on both sides and ends
+    before `MOST` of the way on one, so that those of the abdomen do not; the lower third of them shows the heart.
     """
     low, high = (float(level) for level in np.percentile(grey, (1, 99)))
     if not high > low:
@@ -161,7 +167,7 @@ def _mediastinal_reach(grey: Floats) -> float | None:
     rows, columns = smooth.shape
     central = slice(int(0.3 * columns), int(0.7 * columns))
     middle = central.start + int(smooth[int(0.15 * rows) : int(0.5 * rows), central].mean(axis=0).argmax())
-    far = int(0.38 * columns)
+    far = int(FAR * columns)
     found = [_row_reach(smooth[row], middle, far) for row in range(int(0.15 * rows), int(0.85 * rows))]
     reaches = [one for one in found if one is not None]
     if len(reaches) < LEAST_ROWS * rows:
@@ -178,5 +184,5 @@ def _row_reach(row: Matrix, middle: int, far: int) -> float | None:
         dark = float(side.min())
         if row[middle] - dark < LEAST_CONTRAST:
             return None
-        reach.append(int((side < (row[middle] + dark) / 2).argmax()))
-    return float(reach[0] - reach[1])
+        reach.append(int((side < dark + FALLEN * (row[middle] - dark)).argmax()))
+    return float(reach[0] - reach[1]) if min(reach) < MOST * far else None

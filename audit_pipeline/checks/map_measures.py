@@ -110,6 +110,22 @@ def half_peak_parts(masses: Matrix) -> Matrix:
     return np.bincount(parts.ravel())[1:].astype(np.float64)
 
 
+def neighbour_correlation(cells: Matrix) -> tuple[float | None, int]:
+    """Return Pearson's correlation of cells that share a face, over all axes, and the number of such pairs.
+
+    None where the cells are all alike or where there is but one.
+
+    >>> neighbour_correlation(np.asarray([[1.0, 0.0], [0.0, 1.0]]))
+    (-1.0, 4)
+    """
+    pairs = [
+        (np.take(cells, range(size - 1), axis), np.take(cells, range(1, size), axis))
+        for axis, size in enumerate(cells.shape)
+    ]
+    first, second = (np.concatenate([pair[side].ravel() for pair in pairs]) for side in (0, 1))
+    return (pearson(first, second) if first.size else None), first.size
+
+
 def coarsened(values: Matrix | Floats, shape: Sequence[int]) -> Matrix:
     """Return the means of `values` over the cells of a coarser grid of `shape` that tiles the same length.
 

@@ -10,6 +10,7 @@ from audit_pipeline.checks.map_measures import (
     half_peak_area,
     half_peak_parts,
     mass,
+    neighbour_correlation,
     normalised_entropy,
     profile,
 )
@@ -18,9 +19,11 @@ from audit_pipeline.checks.per_map import BADNESS, judge_maps, label, peak, top_
 from audit_pipeline.checks.wording import counted, percent, shown
 from audit_pipeline.evidence import Evidence
 from audit_pipeline.findings import Outcome
-from audit_pipeline.records import Explanation
+from audit_pipeline.records import Explanation, Matrix
 
 MANY = 2.0
+ALTERNATING = 3.0
+"""Standard deviations below 0 of the correlation of neighbouring cells, in maps whose cells have nothing in common."""
 
 _STILL_SHOWN = frozenset(("all negative", "saturated"))
 """Blank maps whose signed form still says something."""
@@ -116,17 +119,20 @@ def diffuse_map(evidence: Evidence, *, slack: float = 1.0) -> Result:
     reference="Simulated null of smooth random maps, see null_limits",
     advice="Smooth the map or explain a deeper layer before reading places from it.",
     direction="above",
+    version=2,
 )
 def fragmented_map(evidence: Evidence, *, slack: float = 1.0) -> Result:
     """Flag a map with more pieces than 95 % of random maps of its grid, whose largest is smaller than in 95 % of them.
 
     A piece is a connected part of what lies at or above half of the peak; its size is its share of that area. More
     than `MANY` times the limit is flagged whatever the largest one holds. `slack` multiplies the limit of the number.
+    Linear interpolation joins cells that touch at a corner at just half of their height; so where neighbouring cells
+    alternate the pieces are those of the cells.
     """
 
     def judge(explanation: Explanation) -> Result:
         masses, limits = mass(explanation), limits_for(explanation.grid)
-        sizes = half_peak_parts(masses)
+        sizes = half_peak_parts(_cells(explanation) if _alternates(explanation) else masses)
         largest, most = float(sizes.max() / sizes.sum()), slack * limits.parts_95
         is_broken = sizes.size > MANY * most or (sizes.size > most and largest < limits.largest_part_5)
         text = (
@@ -137,6 +143,16 @@ def fragmented_map(evidence: Evidence, *, slack: float = 1.0) -> Result:
         return Result(outcome, text, value=float(sizes.size), limit=most, unit="pieces")
 
     return judge_maps(evidence, judge)
+
+
+def _cells(explanation: Explanation) -> Matrix:
+    return np.maximum(explanation.values.astype(np.float64), 0)
+
+
+def _alternates(explanation: Explanation) -> bool:
+    """Tell whether neighbouring cells are less alike than in nearly all maps of cells drawn one by one."""
+    correlation, pairs = neighbour_correlation(_cells(explanation))
+    return correlation is not None and correlation < -ALTERNATING / np.sqrt(pairs)
 
 
 @check(

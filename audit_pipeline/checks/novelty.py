@@ -58,9 +58,12 @@ class Novelty:
         """A score that no clean study of any plausible tail reaches: as far beyond the largest as that is typical.
 
         For an exponential tail twice the largest of n less the median is reached by about one clean study in n^2.
+        Scores above 0 may have a tail that falls as a power; then the largest squared over the median is, and the
+        larger of the two counts.
         """
-        largest = float(self.clean.max())
-        return 2 * largest - float(np.median(self.clean))
+        largest, middle = float(self.clean.max()), float(np.median(self.clean))
+        further = 2 * largest - middle
+        return max(further, largest**2 / middle) if float(self.clean.min()) > 0 else further
 
     def result(self, text: str, unit: str) -> Result:
         """Return what follows: a flag beyond `remote` whatever the size of the reference, else the p-value to weigh."""

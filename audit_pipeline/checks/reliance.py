@@ -172,25 +172,35 @@ def _is_kept(evidence: Evidence, variant: str) -> bool:
         "text_removed",
         "benign",
     ),
+    version=2,
 )
 def padding_decides(evidence: Evidence, *, change: float = 0.5, wider: float = 0.7) -> Result:
     """Ask with the padding filled by a continuation of the picture, and with the padding wider.
 
     A finding that goes when the padding is filled and stays without the body counts, as in C16; else a decision that
     turns is a note, as a filled frame is a sight of its own. With wider padding a decision must turn by more than
-    `wider`, since the edge of the picture goes as well. Harmless shifts move padding too and are no measure here.
+    `wider`, since the edge of the picture goes as well, and a finding that goes must stay without the body, as it may
+    have lain at that edge. Harmless shifts move padding too and are no measure here.
     """
     if evidence.padding is None or not evidence.padding.any():
         return Result(Outcome.PASS, "The input has no padding.", value=0.0, limit=change, unit="probability")
     found = []
     if isinstance(evidence.answers.get("padding_widened"), Answer):
-        move = move_of(evidence, evidence.answer("padding_widened"))
-        others = {**MARKS, "border_removed": "C16", "grained": "C18"}
-        found.append((move, _of_part(evidence, move, "With wider padding", wider, others)))
+        found.append(_with_wider_padding(evidence, wider))
     if isinstance(evidence.answers.get("padding_changed"), Answer) or not found:
         move = move_of(evidence, evidence.answer("padding_changed"))
         found.append((move, _made_by(evidence, move, "With the padding filled", change)))
     return max(found, key=lambda pair: (BADNESS.index(pair[1].outcome), pair[0].change))[1]
+
+
+def _with_wider_padding(evidence: Evidence, change: float) -> tuple[Move, Result]:
+    move = move_of(evidence, evidence.answer("padding_widened"))
+    others = {**MARKS, "border_removed": "C16", "grained": "C18"}
+    found = _of_part(evidence, move, "With wider padding", change, others)
+    if found.outcome is Outcome.FLAG and _asserts_finding(evidence) and not _is_kept(evidence, "body_removed"):
+        text = f"{found.message} The finding goes without the body too, so it may only have lain at the edge."
+        found = replace(found, outcome=Outcome.NOTE, message=text)
+    return move, found
 
 
 def _of_part(

@@ -34,13 +34,15 @@ NEAR_ALTERNATION = (0.30, 0.45)
     reference="DICOM PS3.3 C.7.6.2.1.1; the loader separates phases that the header tells",
     advice="Split the series by acquisition, echo or phase and load one of them.",
     direction="above",
+    version=2,
 )
 def mixed_phases(evidence: Evidence, *, limit: float = 1.5) -> Result:
     """Look for slices that repeat and for an alternation from slice to slice.
 
     Value: power of the alternating part along the slices, over the largest at 0.30 to 0.45 cycles per slice. Anatomy
     has less power at higher frequencies and noise the same, so that a clean stack stays below 1; two phases that take
-    turns raise it. Slices that equal their neighbour exactly are flagged whatever the value is.
+    turns raise it. Slices that equal an earlier one exactly are flagged whatever that is; their number is the value
+    then, and no reference makes them usual, as two exposures never give the same noise.
     """
     slices = _coarse(evidence.image)
     same = _repeated(evidence.image)
@@ -51,8 +53,8 @@ def mixed_phases(evidence: Evidence, *, limit: float = 1.5) -> Result:
     usual = float(power[:-1].max())
     value = float(power[-1]) / usual if usual > 0 else 0.0
     if same:
-        text = f"{counted(len(same), 'slice')} equal the one before exactly: {listed(same)}."
-        return Result(Outcome.FLAG, text, value, limit, "times the usual power", same)
+        text = f"{counted(len(same), 'slice')} equal an earlier one exactly: {listed(same)}."
+        return Result(Outcome.FLAG, text, len(same), 0, "slices", same, is_rule=True)
     text = f"Slices alternate with {shown(value)} times the power of slower changes (limit {shown(limit)})."
     return Result(Outcome.FLAG if value > limit else Outcome.PASS, text, value, limit, "times the usual power")
 
@@ -129,10 +131,14 @@ def _measured(image: Image) -> NDArray[np.intp]:
 
 
 def _repeated(image: Image) -> tuple[int, ...]:
-    """Return the slices that equal the one before and are not constant."""
+    """Return the slices that equal an earlier one and are not constant."""
     grey = grey_of(image)
-    return tuple(
-        index
-        for index in range(1, grey.shape[0])
-        if np.ptp(grey[index]) > 0 and np.array_equal(grey[index], grey[index - 1])
-    )
+    places: dict[float, list[int]] = {}
+    found = []
+    for index, plane in enumerate(grey):
+        earlier = places.setdefault(float(plane.sum(dtype=np.float64)), [])
+        if np.ptp(plane) > 0 and any(np.array_equal(plane, grey[other]) for other in earlier):
+            found.append(index)
+        else:
+            earlier.append(index)
+    return tuple(found)

@@ -20,6 +20,16 @@ def bench_checks(
     planted: Annotated[int, typer.Option(min=1, help="Planted studies per fault, severity and dimension.")] = 20,
     clean: Annotated[int, typer.Option(min=1, help="Clean studies per dimension.")] = 100,
     reference: Annotated[int, typer.Option(min=20, help="Clean studies of the reference, per dimension.")] = 120,
+    cohorts: Annotated[
+        int, typer.Option(min=1, help="Planted cohorts per fault of a cohort and severity, and clean ones in all.")
+    ] = 20,
+    runs: Annotated[
+        int, typer.Option(min=1, help="Runs on disk whose files are verified, clean and per fault and severity.")
+    ] = 4,
+    crossed: Annotated[
+        int,
+        typer.Option(min=0, help="Of the planted studies, those that all checks see: which other checks fire as well."),
+    ] = 2,
     codes: Annotated[str, typer.Option(help="Only these failure modes, separated by commas.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
@@ -37,7 +47,10 @@ def bench_checks(
     from audit_pipeline.store.files import json_bytes, write_atomically
 
     chosen = tuple(part.strip() for part in codes.split(",") if part.strip())
-    amount = Amount(planted=planted, clean=clean, reference=reference, seed=seed, workers=workers, codes=chosen)
+    amount = Amount(
+        planted=planted, crossed=crossed, clean=clean, reference=reference, cohorts=cohorts, runs=runs, seed=seed,
+        workers=workers, codes=chosen,
+    )  # fmt: skip
     with progress(quiet=as_json, waiting="making phantoms") as on_progress:
         result = bench(amount, on_progress)
     text = bench_text(result)

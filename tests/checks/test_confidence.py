@@ -150,3 +150,9 @@ def test_a_probability_outside_its_range_is_critical():
 def test_a_huge_logit_is_flagged():
     finding = judged(wrong_activation, (1.0, 0.0), (45.0, -3.0))
     assert (finding.outcome, finding.value, finding.limit) == (Outcome.FLAG, 45.0, 30.0)
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.42])
+def test_a_label_with_an_operating_point_is_not_undecided_at_one_half(threshold):
+    finding = judged(low_margin, (0.5,), None, Task.BINARY, {"class a": threshold})
+    assert (finding.outcome, finding.value) == (Outcome.NOTE, pytest.approx(1))

@@ -73,7 +73,8 @@ def test_without_a_reference_a_direction_or_finite_values_there_is_no_place():
 
 
 def test_too_small_a_reference_leaves_the_default_limit():
-    assert one(measure(value=0.9), clean(gating=np.linspace(0, 1, 98))).outcome is Outcome.FLAG
+    found = one(measure(value=1.0), clean(gating=np.linspace(0, 1, 98)))
+    assert (found.outcome, found.calibrated) == (Outcome.FLAG, False)
 
 
 def test_far_beyond_a_reference_too_small_for_a_conformal_p_value_a_flag_stays():
@@ -170,3 +171,17 @@ def test_at_most_a_twentieth_of_clean_studies_is_flagged_by_twenty_gating_measur
         findings = [measure(name, float(random.normal())) for name in names]
         flagged += any(one.outcome is Outcome.FLAG for one in decide(findings, dict.fromkeys(names, 4), reference))
     assert flagged / 400 < 0.075
+
+
+def test_a_few_clean_studies_refute_a_flag_and_cannot_confirm_one():
+    """A measure that can be taken on some studies only has a few values in the reference."""
+    few = clean(gating=np.linspace(0, 1, 40))
+    often, never = (one(measure(value=value), few) for value in (0.9, 1.1))
+    assert (often.outcome, often.calibrated) == (Outcome.NOTE, False)
+    assert "40 clean reference studies" in often.message
+    assert "p = 0.12" in often.message
+    assert (never.outcome, never.calibrated, never.message) == (Outcome.FLAG, False, "It measures.")
+
+
+def test_eighteen_clean_studies_cannot_refute_a_flag():
+    assert one(measure(value=0.5), clean(gating=np.linspace(0, 1, 18))).outcome is Outcome.FLAG

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from evidence_factories import make_evidence, make_image, make_prepared
+from scipy.ndimage import gaussian_filter
 
 from audit_pipeline.checks.field_of_view import cut_anatomy
 from audit_pipeline.findings import Outcome
@@ -79,3 +80,31 @@ def test_an_added_frame_does_not_hide_the_cut():
 )
 def test_where_nothing_shows_the_end_nothing_is_said(image):
     assert cut_anatomy(make_evidence(image=image)).outcome is Outcome.NOT_EVALUABLE
+
+
+def test_a_spine_near_the_edge_shows_the_cut_although_no_lung_is_left_beside_it():
+    values = frontal()[:, 88:]
+    finding = cut_anatomy(make_evidence(image=radiograph(values)))
+    assert (finding.outcome, finding.value) == (Outcome.FLAG, 1.0)
+    assert "left edge" in finding.message
+
+
+def test_a_patient_off_the_middle_of_a_wide_plate_is_whole():
+    wide = np.pad(frontal(), ((0, 0), (0, 160)), constant_values=100)
+    wide = wide + np.random.default_rng(1).normal(0, 10, wide.shape)
+    assert cut_anatomy(make_evidence(image=radiograph(wide))).outcome is Outcome.PASS
+
+
+def faint_walls(rise):
+    """The radiograph with walls of the chest brighter than the lungs by `rise` of the contrast of the spine."""
+    values = frontal()
+    beside = values[30:160]
+    beside[(beside > 1500) & (beside < 2200)] = 800 + rise * 1800
+    return values
+
+
+def test_a_faint_wall_with_air_beyond_it_ends_the_lung_and_one_without_does_not():
+    values = gaussian_filter(faint_walls(0.2), 1)
+    assert cut_anatomy(make_evidence(image=radiograph(values))).outcome is Outcome.PASS
+    without_air = values[:, 24:-24]
+    assert cut_anatomy(make_evidence(image=radiograph(without_air))).outcome is Outcome.FLAG

@@ -130,3 +130,11 @@ def test_the_card_says_what_the_header_leaves_open():
     assert is_chest(make_image(), IntendedUse(body_part=("chest",)))
     assert not is_chest(make_image(), IntendedUse())
     assert not is_chest(make_image(metadata={"BodyPartExamined": "ABDOMEN"}), IntendedUse(body_part=("CHEST",)))
+
+
+def test_a_heart_far_less_bright_than_the_spine_tells_the_sides():
+    values = frontal()
+    values = np.where((values > 2200) & (values < 2500), 1300, values)
+    found = [side_contradiction(make_evidence(image=radiograph(one))) for one in (values, values[:, ::-1])]
+    assert [one.outcome for one in found] == [Outcome.PASS, Outcome.FLAG]
+    assert found[0].value > 0.03

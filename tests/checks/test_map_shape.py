@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from evidence_factories import focal, make_evidence, make_explanation
 
-from audit_pipeline.checks.map_shape import diffuse_map, empty_map, fragmented_map, one_slice
+from audit_pipeline.checks.map_measures import neighbour_correlation
+from audit_pipeline.checks.map_shape import ALTERNATING, diffuse_map, empty_map, fragmented_map, one_slice
 from audit_pipeline.findings import Outcome
 
 
@@ -155,3 +156,22 @@ def test_a_constant_map_is_diffuse_although_it_is_blank():
     one = replace(make_explanation(np.ones((7, 7))), blank="constant")
     assert diffuse_map(make_evidence(one)).outcome is Outcome.FLAG
     assert fragmented_map(make_evidence(one)).outcome is Outcome.NOT_EVALUABLE
+
+
+@pytest.mark.parametrize("grid", [(16, 16), (8, 8, 8)])
+def test_a_board_whose_cells_interpolation_joins_at_their_corners_is_still_in_pieces(grid):
+    """Linear interpolation joins four cells at half the mean of the bright two, so brighter ones in a patch are one."""
+    board = (np.indices(grid).sum(axis=0) % 2).astype(float)
+    slope = np.linspace(0, 1, grid[0]).reshape(-1, *[1] * (len(grid) - 1))
+    values = board * (0.9 + 0.1 * slope) + 0.1 * (1 - board)
+    finding = fragmented_map(make_evidence(make_explanation(values)))
+    assert finding.outcome is Outcome.FLAG
+    assert finding.value == board.sum()
+
+
+def test_cells_that_have_nothing_in_common_hardly_ever_alternate():
+    random = np.random.default_rng(0)
+    found = [neighbour_correlation(random.random((14, 14))) for _ in range(1000)]
+    assert {pairs for _, pairs in found} == {2 * 13 * 14}
+    assert np.mean([value < -ALTERNATING / np.sqrt(pairs) for value, pairs in found]) < 0.01
+    assert neighbour_correlation(np.ones((3, 3))) == (None, 12)

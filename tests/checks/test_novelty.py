@@ -32,8 +32,8 @@ def test_beyond_the_limit_it_is_flagged_and_left_to_be_weighed():
 
 def test_far_beyond_all_clean_studies_it_is_flagged_whatever_their_number():
     for clean in (CLEAN, CLEAN[:30]):
-        far = 2 * clean.max() - np.median(clean) + 1
-        result = Novelty(float(far), clean).result("It is far", "units")
+        far = Novelty(0.0, clean).remote + 1
+        result = Novelty(far, clean).result("It is far", "units")
         assert (result.outcome, result.provenance, result.p_value) == (Outcome.FLAG, "dom", None)
 
 
@@ -126,3 +126,13 @@ def test_groups_are_labels_or_else_what_the_model_said():
     assert groups_of(("b", ""), logits, Task.MULTICLASS).tolist() == [0, 1]
     assert groups_of((), logits[:, :1] - 0.5, Task.BINARY).tolist() == [1, 0]
     assert groups_of((), None, Task.BINARY) is None
+
+
+def test_how_far_is_remote_follows_the_tail_of_the_clean_scores():
+    """Of a power tail P(x > s) = s^-2, one study in n^2 reaches the square of what one in n reaches."""
+    assert Novelty(0.0, np.asarray([-1.0, 2.0, 6.0])).remote == 2 * 6 - 2
+    assert Novelty(0.0, np.asarray([5.0, 6.0, 7.0])).remote == pytest.approx(49 / 6)
+    assert Novelty(0.0, np.asarray([1.0, 2.0, 8.0])).remote == 32
+    random = np.random.default_rng(0)
+    found = [Novelty(0.0, random.random(120) ** -0.5).remote for _ in range(400)]
+    assert np.mean([remote**-2 for remote in found]) < 0.005

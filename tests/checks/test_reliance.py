@@ -128,3 +128,14 @@ def test_a_reference_of_the_same_model_cannot_make_a_shortcut_usual():
     none = np.zeros((200, 1), dtype=np.float32)
     usual = Reference(features=none, intensities=none, digest="", values={found.name: np.full(200, 0.99)})
     assert decide((found,), {found.name: 5}, usual)[0].outcome is Outcome.FLAG
+
+
+def test_a_finding_at_the_edge_that_wider_padding_hides_is_no_shortcut():
+    answers = {"padding_changed": said(0.94), "padding_widened": said(0.03)}
+    assert padding_decides(evidence(**answers, body_removed=said(0.02))).outcome is Outcome.NOTE
+    assert padding_decides(evidence(**answers, body_removed=said(0.97))).outcome is Outcome.FLAG
+
+
+def test_a_finding_that_comes_with_wider_padding_is_flagged_without_the_body_too():
+    found = padding_decides(evidence(own=0.05, padding_widened=said(0.97), body_removed=said(0.02)))
+    assert found.outcome is Outcome.FLAG

@@ -5,7 +5,9 @@ import pytest
 from evidence_factories import make_evidence, make_image
 from scipy.ndimage import gaussian_filter
 
+from audit_pipeline.checks.decide import decide
 from audit_pipeline.checks.stack import foreign_slice, mixed_phases
+from audit_pipeline.evidence import Reference
 from audit_pipeline.findings import Outcome
 
 
@@ -82,3 +84,23 @@ def test_a_volume_of_mostly_unmeasured_slices_cannot_be_judged():
     values = gradual()
     values[4:] = 0
     assert judged(foreign_slice, values).outcome is Outcome.NOT_EVALUABLE
+
+
+def test_a_slice_that_repeats_one_further_away_is_named():
+    values = gradual()
+    values[15] = values[6]
+    finding = judged(mixed_phases, values)
+    assert (finding.outcome, finding.value, finding.slices) == (Outcome.FLAG, 1, (15,))
+
+
+def test_no_reference_makes_repeated_slices_usual():
+    """They follow from arithmetic, whereas the alternation of the same check is a measure."""
+    values = gradual()
+    values[7] = values[6]
+    finding, measured = judged(mixed_phases, values), judged(mixed_phases, gradual())
+    empty = np.zeros((1, 1), dtype=np.float32)
+    known = {"mixed_phases": np.linspace(0, 9, 200)}
+    reference = Reference(features=empty, intensities=empty, digest="", values=known)
+    found = decide([finding, measured], {"mixed_phases": 4}, reference)
+    assert [one.outcome for one in found] == [Outcome.FLAG, Outcome.PASS]
+    assert [one.calibrated for one in found] == [False, True]

@@ -9,10 +9,14 @@ import pytest
 from test_plants_prediction import clean, judged
 
 from audit_pipeline import run_audit
+from audit_pipeline.bench.judging import RUN, Job, code_of, judge
+from audit_pipeline.bench.measure import Amount, result_of
 from audit_pipeline.bench.oracles_prediction import Grainy
+from audit_pipeline.bench.page import bench_text
 from audit_pipeline.bench.plants import PLANTS, SEVERITIES
 from audit_pipeline.bench.plants_record import FILE_PLANTS, RUN_PLANTS, sharpened, with_series
 from audit_pipeline.bench.run_case import clean_run
+from audit_pipeline.checks import rates_of
 from audit_pipeline.execute.record_checks import RECORD_CHECKS, record_findings
 from audit_pipeline.execute.verification import verify_path
 from audit_pipeline.findings import Outcome
@@ -94,3 +98,39 @@ def test_a_planted_fault_in_the_files_is_found(run, tmp_path, name, severity):
         assert outcomes[one.code] is Outcome.CRITICAL
     if name == "report_left_behind":
         assert outcomes["F05"] is Outcome.PASS  # the chain was continued, so only the report tells
+
+
+def run_job(plant, severity, **changes):
+    return Job(plant=plant, dimensions=RUN, severity=severity, number=0, seed=1, **changes)
+
+
+@pytest.mark.parametrize("name", list(RUN_PLANTS))
+def test_the_bench_hears_a_planted_fault_of_a_run(name):
+    found = judge(run_job(name, 5), None)
+    assert found.is_found
+    assert code_of(found.job) == RUN_PLANTS[name].code
+
+
+@pytest.mark.parametrize("name", list(FILE_PLANTS))
+def test_the_bench_spoils_a_copy_of_the_files_and_leaves_the_run_as_it_is(run, name):
+    before = {path: path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()}
+    found = judge(run_job(name, 5, folder=str(run)), None)
+    assert found.is_found
+    assert code_of(found.job) == FILE_PLANTS[name].code
+    assert {path: path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()} == before
+
+
+def test_rates_of_runs_stand_beside_those_of_studies(run):
+    jobs = [run_job("", 0), run_job("", 0, folder=str(run)), run_job("overdue", 5), run_job("fell_back", 1)]
+    found = [judge(job, None) for job in jobs]
+    result = result_of(found[2:], found[:2], Amount())
+    rates = rates_of(result)
+    assert (rates["F06"].found, rates["F02"].by_severity) == ((1, 1), {1: (1, 1)})
+    quiet = {code: one.quiet for code, one in rates.items()}
+    # files alone tell whether a report and the chain hold; this run promises no next audit
+    assert quiet == {"F01": (2, 2), "F02": (2, 2), "F03": (2, 2), "F04": (1, 1), "F05": (1, 1), "F06": (1, 1)}
+    assert result["clean_studies_with_a_flag"]["run"]["n"] == 2
+    assert not result["gates"]["sensitivity"]
+    text = bench_text(result)
+    assert "clean studies with any flag, run: 0 of 2" in text
+    assert "Audit overdue" in text
