@@ -1,4 +1,4 @@
-"""Background: whether the signal is still there without the patient, and what border and text add (E06)."""
+"""Background: whether the signal is still there without the patient, and what border, text, padding and noise add (E06)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from audit_pipeline.records import Matrix
 WITHOUT_PATIENT = ("body_removed", "border_only", "text_only")
 """Variants of the input that hold nothing of the patient: a model that still tells the classes reads something else."""
 
-WITHOUT_SURROUNDINGS = ("border_removed", "text_removed")
+WITHOUT_SURROUNDINGS = ("border_removed", "text_removed", "padding_changed", "grained")
 """Variants that hold the patient: a model that gets worse read what was taken out."""
 
 
@@ -40,7 +40,7 @@ class Look:
 @cohort_check(
     "E06",
     title="Background carries the signal",
-    sentence="The classes can be told apart without the patient, or worse once border and text are gone.",
+    sentence="The classes can be told apart without the patient, or worse once border, text, padding or noise is gone.",
     severity=(5, 3, 5),
     provenance="dom",
     reference="DeGrave 2021 (doi:10.1038/s42256-021-00338-7); "
@@ -51,7 +51,7 @@ class Look:
 def background_signal(cohort: Cohort, *, limit: float = 0.55, loss: float = 0.05, alpha: float = 0.05) -> CohortResult:
     """Compare the predictions on changed inputs with the labels.
 
-    Without the patient, an AUROC above `limit` by a one-sided test is flagged. Without border or text, a loss of at
+    Without the patient, an AUROC above `limit` by a one-sided test is flagged. Without border, text, padding or noise, a loss of at
     least `loss` by the paired DeLong test is. All p-values are adjusted by Holm.
     """
     looks = [

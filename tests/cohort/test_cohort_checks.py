@@ -108,6 +108,16 @@ def test_a_gap_in_a_declared_group_says_group_metric_and_size():
     assert {row[1] for row in planned} == {"Manufacturer"}
 
 
+@pytest.mark.parametrize("variant", ["border_removed", "text_removed", "padding_changed", "grained"])
+def test_a_model_that_gets_worse_without_its_surroundings_reads_them(clean, variant):
+    kept = replace(clean, panel={variant: clean.probabilities})
+    lost = replace(clean, panel={variant: np.random.default_rng(1).permutation(clean.probabilities)})
+    assert judged("E06", kept).finding.outcome is Outcome.PASS
+    found = judged("E06", lost).finding
+    assert found.outcome is Outcome.FLAG
+    assert variant.replace("_", " ") in found.message
+
+
 def test_repeated_patients_widen_what_is_said(clean):
     rows = np.arange(len(clean.keys))
     order = np.lexsort((clean.probabilities[:, 1], clean.truth[:, 1]))
