@@ -11,6 +11,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+from markupsafe import escape
 from typer.testing import CliRunner
 
 from audit_pipeline import cli
@@ -19,6 +20,7 @@ from audit_pipeline.demo.radiograph import Radiograph, radiograph
 from audit_pipeline.errors import MaskError
 from audit_pipeline.explaining import explanation_text
 from audit_pipeline.explaining.measures import region_facts
+from audit_pipeline.explaining.plain import explanation_blocks
 from audit_pipeline.load import read_reference_mask
 from audit_pipeline.load.encode_dicom import Identity, ct_files, dx_file
 from audit_pipeline.load.encode_nifti import nifti_bytes
@@ -73,7 +75,8 @@ def volume(tmp_path_factory) -> Explained:
         (series / f"IM{number}").write_bytes(content)
     mask = folder / "mask.nii.gz"
     mask.write_bytes(nifti_bytes(made.nodule_mask.astype(np.float32), made.affine, (None,) * 3))
-    return explained(made, folder, series, "ct_3d.yaml", "--mask", mask, "--sanity", 0)
+    more = ("--mask", mask, "--methods", "gradcam,hirescam", "--sanity", 0)
+    return explained(made, folder, series, "ct_3d.yaml", *more)
 
 
 @pytest.fixture(scope="module")
@@ -226,6 +229,15 @@ def test_the_table_of_tests_shows_their_numbers_and_a_key(picture):
     assert "seeds: overlap of the strongest tenth of the map from several seeds" in picture.stdout
 
 
+def test_the_page_for_a_browser_shows_every_picture_and_number(picture):
+    page = (picture.output / "explanation.html").read_text()
+    assert page.count("data:image/png;base64,") == sum(len(one["overlays"]) for one in picture.found["maps"])
+    for block in explanation_blocks(picture.found):
+        assert all(escape(cell) in page for row in block.rows for cell in row)
+        assert all(escape(note) in page for note in block.notes)
+    assert page.count('<svg class="plot"') == 3 * len(picture.found["maps"])
+
+
 def test_tests_that_are_not_asked_for_leave_a_sentence(volume):
     assert all(one["sanity"] == {"reason": "not asked for"} for one in volume.found["maps"])
     assert "sanity: not asked for (" in volume.stdout
@@ -249,8 +261,8 @@ def test_the_table_is_the_document(volume):
 
 def test_progress_is_one_line_a_step_on_standard_error(volume):
     lines = volume.stderr.splitlines()
-    assert lines[0] == "[1/8] model loaded"
-    assert lines[-1] == "[8/8] files written"
+    assert lines[0] == "[1/6] model loaded"
+    assert lines[-1] == "[6/6] files written"
     assert "model loaded" not in volume.stdout
 
 

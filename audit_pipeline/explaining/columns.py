@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from audit_pipeline.inspection.wording import plain
@@ -10,6 +11,20 @@ from audit_pipeline.inspection.wording import plain
 Facts = Mapping[str, Any]
 
 UNKNOWN = "-"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Block:
+    """One subject: a table, or none without heads, and the sentences below it."""
+
+    title: str
+    heads: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+    notes: Sequence[str] = ()
+
+    def lines(self) -> list[str]:
+        """Return the block as lines of text; nothing of a block without rows and notes."""
+        return [*(table(self.heads, self.rows) if self.rows else ()), *self.notes]
 
 
 def reasons(found: Facts, measure: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What is written: maps for viewers, pictures through the peak of each map, and the document of facts."""
+"""What is written: maps for viewers, pictures through the peak of each map, the document of facts, and a page of it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from audit_pipeline.blanking import blanked
 from audit_pipeline.dossier import explanation_facts
 from audit_pipeline.errors import StoreError
 from audit_pipeline.explain.views import panels
+from audit_pipeline.explaining.plain import explanation_blocks
 from audit_pipeline.records import Explanation, Image, Status
-from audit_pipeline.report import ReportContext, overlay_pictures
+from audit_pipeline.report import Explained, ReportContext, Subject, overlay_pictures, render_explanation_html
 from audit_pipeline.store.files import json_bytes, write_atomically
 from audit_pipeline.study_record import ImageFacts, ModelFacts, PredictionFacts, StudyRecord
 
-DOCUMENT = "explanation.json"
+DOCUMENT, PAGE = "explanation.json", "explanation.html"
 
 Facts = dict[str, Any]
 Key = tuple[str, int]
@@ -59,7 +60,7 @@ def pictures(
 
 
 def save(found: Facts, files: Mapping[str, bytes], folder: Path) -> Facts:
-    """Write the files and the document, and return the document as plain data; unknown numbers are None.
+    """Write the files, the document and the page, and return the document as plain data; unknown numbers are None.
 
     Raises
     ------
@@ -68,13 +69,28 @@ def save(found: Facts, files: Mapping[str, bytes], folder: Path) -> Facts:
     """
     kept: Facts = json.loads(json.dumps(_finite(found), allow_nan=False))
     try:
-        for name, content in {**files, DOCUMENT: json_bytes(kept)}.items():
+        for name, content in {**files, PAGE: _page(kept, files), DOCUMENT: json_bytes(kept)}.items():
             write_atomically(folder / name, content)
     except OSError as error:
         raise StoreError(
             f"the output folder cannot be written: {error.strerror}; name another with --output"
         ) from error
     return kept
+
+
+def _page(found: Facts, files: Mapping[str, bytes]) -> bytes:
+    subjects = [
+        Subject(title=one.title, heads=one.heads, rows=one.rows, notes=one.notes) for one in explanation_blocks(found)
+    ]
+    maps = [
+        Explained(
+            title=f"{one['method']} of {one['target_name']}",
+            facts=one,
+            pictures={name: files[name] for name in one["overlays"]},
+        )
+        for one in found["maps"]
+    ]
+    return render_explanation_html(f"One image explained: {found['model']['name']}", subjects, maps)
 
 
 def _finite(content: Any) -> Any:

@@ -94,7 +94,16 @@ def trial_facts(trial: Trial) -> Facts:
         "null_area": float(trial.null_areas.mean()) if trial.null_areas.size else None,
         "p_value": trial.p_value,
         "curve": trial.curve.tolist(),
+        **{f"null_{name}": row for name, row in _band(trial).items()},
     }
+
+
+def _band(trial: Trial) -> dict[str, list[float]]:
+    """Return the least, middle and largest score of the shifted maps at every share; nothing without shifts."""
+    if not len(trial.null_curves):
+        return {"low": [], "middle": [], "high": []}
+    low, middle, high = np.quantile(trial.null_curves, (0, 0.5, 1), axis=0)
+    return {"low": low.tolist(), "middle": middle.tolist(), "high": high.tolist()}
 
 
 def region_facts(one: Explanation, image: Image) -> Facts:

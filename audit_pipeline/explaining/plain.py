@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from audit_pipeline.explaining.columns import UNKNOWN, Facts, across, listed, named, number, position, reasons, table
-from audit_pipeline.explaining.sanity_text import sanity_lines
+from audit_pipeline.explaining.columns import UNKNOWN, Block, Facts, across, listed, named, number, position, reasons
+from audit_pipeline.explaining.sanity_text import sanity_block
 from audit_pipeline.inspection.wording import plain
 
 SHOWN_REGIONS = 3
@@ -17,9 +17,24 @@ def explanation_text(found: Facts) -> str:
     """Return the tables of one image; of a refused one the reason alone."""
     if found["error"] is not None:
         return f"refused  {found['error']['code']}: {plain(found['error']['message'])}"
-    blocks = [_head(found), _classes(found), _maps(found), _proofs(found), _followed(found)]
-    blocks += [sanity_lines(found), _regions(found), _localised(found), _layers(found), _written(found)]
-    return "\n\n".join("\n".join(block) for block in map(list, blocks) if block)
+    blocks = ["\n".join(block.lines()) for block in explanation_blocks(found)]
+    return "\n\n".join(filter(None, blocks))
+
+
+def explanation_blocks(found: Facts) -> list[Block]:
+    """Return everything about one image, subject by subject; some have nothing to say."""
+    return [
+        Block(title="Image and model", notes=list(_head(found))),
+        _classes(found),
+        _maps(found),
+        _proofs(found),
+        _followed(found),
+        sanity_block(found),
+        _regions(found),
+        _localised(found),
+        _layers(found),
+        _written(found),
+    ]
 
 
 def _head(found: Facts) -> Iterator[str]:
@@ -39,7 +54,7 @@ def _head(found: Facts) -> Iterator[str]:
         yield f"mask   {mask['marked_voxels']} voxels, {size}, {mask['share_in_image']:.0%} of it in the image"
 
 
-def _classes(found: Facts) -> list[str]:
+def _classes(found: Facts) -> Block:
     prediction = found["prediction"]
     rows = [
         [
@@ -51,16 +66,16 @@ def _classes(found: Facts) -> list[str]:
         ]
         for name, chance in prediction["probabilities"].items()
     ]
-    return table(["class", "probability", "threshold", "logit", ""], rows)
+    return Block(title="Prediction", heads=["class", "probability", "threshold", "logit", ""], rows=rows)
 
 
-def _maps(found: Facts) -> list[str]:
+def _maps(found: Facts) -> Block:
     rows = [[*named(one), *_numbers(one)] for one in found["maps"]]
     frame = _frame(found)
     heads = ["grid", "cell mm", "min", "max", "unit", "peak voxel", f"peak mm{frame}", f"centre mm{frame}"]
-    lines = table(["map of", "target", *heads], rows)
-    lines += [f"blank    {one['method']}: {plain(one['blank'])}" for one in found["maps"] if one["blank"]]
-    return lines + [f"caution  {one['method']}: {one['caution']}" for one in found["maps"] if one["caution"]]
+    notes = [f"blank    {one['method']}: {plain(one['blank'])}" for one in found["maps"] if one["blank"]]
+    notes += [f"caution  {one['method']}: {one['caution']}" for one in found["maps"] if one["caution"]]
+    return Block(title="Maps", heads=["map of", "target", *heads], rows=rows, notes=notes)
 
 
 def _frame(found: Facts) -> str:
@@ -83,29 +98,28 @@ def _numbers(one: Facts) -> list[str]:
     ]
 
 
-def _proofs(found: Facts) -> list[str]:
+def _proofs(found: Facts) -> Block:
     owed = {(one["target_name"], proof["kind"]): proof for one in found["maps"] for proof in one["proofs"]}
     words = {True: "holds", False: "BROKEN", None: "not owed"}
     rows = [
         [kind, plain(target), words[proof["holds"]], number(proof["residual"]), number(proof["tolerance"])]
         for (target, kind), proof in owed.items()
     ]
-    return table(["proof", "target", "", "residual", "allowed"], rows) if rows else []
+    return Block(title="Proofs", heads=["proof", "target", "", "residual", "allowed"], rows=rows)
 
 
-def _followed(found: Facts) -> list[str]:
+def _followed(found: Facts) -> Block:
     kinds = ("deletion", "insertion", "between")
     measured = [one for one in found["maps"] if "deletion" in one["faithfulness"]]
     rows = [
         [*named(one), *(number(one["faithfulness"][kind][what]) for kind in kinds for what in ("area", "p_value"))]
         for one in measured
     ]
-    heads = [word for kind in kinds for word in (kind, "p")]
-    lines = table(["faithfulness of", "target", *heads], rows) if rows else []
-    return lines + reasons(found, "faithfulness")
+    heads = ["faithfulness of", "target", *(word for kind in kinds for word in (kind, "p"))]
+    return Block(title="Faithfulness", heads=heads, rows=rows, notes=reasons(found, "faithfulness"))
 
 
-def _regions(found: Facts) -> list[str]:
+def _regions(found: Facts) -> Block:
     rows = [
         [
             *named(one),
@@ -117,9 +131,8 @@ def _regions(found: Facts) -> list[str]:
         for one in found["maps"]
         for place, part in enumerate(one["region"]["parts"][:SHOWN_REGIONS], 1)
     ]
-    heads = ["part", "box voxels", f"box mm{_frame(found)}", "size"]
-    lines = table(["region of", "target", *heads], rows) if rows else []
-    return lines + reasons(found, "region")
+    heads = ["region of", "target", "part", "box voxels", f"box mm{_frame(found)}", "size"]
+    return Block(title="Regions", heads=heads, rows=rows, notes=reasons(found, "region"))
 
 
 def _size(part: Facts) -> str:
@@ -128,18 +141,23 @@ def _size(part: Facts) -> str:
     return UNKNOWN if part["area_mm2"] is None else f"{number(part['area_mm2'])} mm2"
 
 
-def _localised(found: Facts) -> list[str]:
+def _localised(found: Facts) -> Block:
     if not found["mask"]:
-        return []
+        return Block(title="Agreement with the mask")
     heads = {"pointing": "pointing", "hit": "hit", "mass_in_mask": "mass in mask", "iou_otsu": "IoU Otsu"}
     heads["auprc"] = "AUPRC"
     rows = [[*named(one), *(number(one["localisation"][name]) for name in heads)] for one in found["maps"]]
-    return table(["against the mask", "target", *heads.values()], rows) + reasons(found, "localisation")
+    return Block(
+        title="Agreement with the mask",
+        heads=["against the mask", "target", *heads.values()],
+        rows=rows,
+        notes=reasons(found, "localisation"),
+    )
 
 
-def _layers(found: Facts) -> list[str]:
+def _layers(found: Facts) -> Block:
     if not found["layers"]:
-        return []
+        return Block(title="Layers")
     names: dict[str, Callable[[Any], str]] = {
         "grid": across, "cell_mm": number, "unaccounted": number, "gain": number, "p_value": number,
         "stability": number,
@@ -149,15 +167,16 @@ def _layers(found: Facts) -> list[str]:
         for one in found["layers"]
     ]
     seen = found["receptive_field"]
-    lines = table(["rank", "layer", "grid", "cell mm", "unaccounted", "gain", "p", "stability"], rows)
+    heads = ["rank", "layer", "grid", "cell mm", "unaccounted", "gain", "p", "stability"]
     theoretical = ["all" if side is None else number(side) for side in seen["theoretical_mm"]]
     sentence = (
         f"receptive field of {plain(seen['layer'])}: effective {across(seen['effective_mm'])} mm, "
         f"theoretical {' x '.join(theoretical)} mm, stride {across(seen['stride_mm'])} mm"
     )
-    return [*lines, plain(found["layer_reason"]), sentence]
+    return Block(title="Layers", heads=heads, rows=rows, notes=[plain(found["layer_reason"]), sentence])
 
 
-def _written(found: Facts) -> list[str]:
+def _written(found: Facts) -> Block:
     pictures = sum(len(one["overlays"]) for one in found["maps"])
-    return [f"{len(found['maps'])} maps, {pictures} pictures and explanation.json in {plain(found['folder'])}"]
+    files = f"{len(found['maps'])} maps, {pictures} pictures, explanation.json and explanation.html"
+    return Block(title="Files", notes=[f"{files} in {plain(found['folder'])}"])

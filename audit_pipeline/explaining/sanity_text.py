@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from audit_pipeline.explaining.columns import UNKNOWN, Facts, named, number, reasons, table
+from audit_pipeline.explaining.columns import UNKNOWN, Block, Facts, named, number, reasons
 from audit_pipeline.inspection.wording import plain
 
 Cell = Callable[[Facts], str]
 
 
-def sanity_lines(found: Facts) -> list[str]:
+def sanity_block(found: Facts) -> Block:
     """Return a row per map, the key of its columns, and why a test found nothing."""
     tested = [one for one in found["maps"] if "infidelity" in one["sanity"]]
-    if not tested:
-        return reasons(found, "sanity")
     rows = [[*named(one), *(cell(one["sanity"]) for cell, _ in COLUMNS.values())] for one in tested]
-    lines = table(["sanity of", "target", *COLUMNS], rows)
-    lines += [f"{name}: {key}" for name, (_, key) in COLUMNS.items()]
-    return lines + reasons(found, "sanity") + _untested(tested)
+    keys = [f"{name}: {key}" for name, (_, key) in COLUMNS.items()] if tested else []
+    return Block(
+        title="Tests of the maps",
+        heads=["sanity of", "target", *COLUMNS],
+        rows=rows,
+        notes=[*keys, *reasons(found, "sanity"), *_untested(tested)],
+    )
 
 
 def _untested(tested: Sequence[Facts]) -> list[str]:

@@ -6,18 +6,22 @@ from audit_pipeline.report.audit_pdf import render_audit
 from audit_pipeline.report.contact_sheet import reduced
 from audit_pipeline.report.context import ReportContext
 from audit_pipeline.report.html_audit import render_audit_html
+from audit_pipeline.report.html_explanation import Explained, Subject, render_explanation_html
 from audit_pipeline.report.html_study import render_study_html
 from audit_pipeline.report.pictures import overlay_pictures
 from audit_pipeline.report.study_pdf import render_study
 
 __all__ = [
     "AuditFacts",
+    "Explained",
     "ReportContext",
+    "Subject",
     "cases",
     "overlay_pictures",
     "reduced",
     "render_audit",
     "render_audit_html",
+    "render_explanation_html",
     "render_study",
     "render_study_html",
 ]
