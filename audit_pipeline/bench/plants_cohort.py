@@ -102,7 +102,7 @@ def odds_of(cohort: Cohort) -> Vector:
     return cohort.logits[:, 1] - cohort.logits[:, 0]
 
 
-@cohort_plant("E01", "The model misses more in studies of one manufacturer.")
+@cohort_plant("E01", "The model misses more in studies of one manufacturer.", count=900)
 def blind_in_one_group(count: int, severity: int, draw: Generator) -> Cohort:
     """Lower the log-odds of the positives of one manufacturer."""
     cohort = clean_cohort(count, draw)
@@ -178,7 +178,7 @@ def overconfident(count: int, severity: int, draw: Generator) -> Cohort:
     return said(cohort, odds_of(cohort) * graded(severity, 1.2, 1.4, 1.8, 2.4, 3.2))
 
 
-@cohort_plant("E09", "At this site the logits lie lower.", count=300)
+@cohort_plant("E09", "At this site the logits lie lower.", count=450)
 def lower_logits(count: int, severity: int, draw: Generator) -> Cohort:
     """Take a constant from the log-odds."""
     cohort = clean_cohort(count, draw)
@@ -262,7 +262,7 @@ def few_studies(count: int, severity: int, draw: Generator) -> Cohort:
     return clean_cohort(min(count, int(graded(severity, 120, 80, 50, 35, 20))), draw)
 
 
-@cohort_plant("E16", "Quality control dropped the hard positives.", count=300)
+@cohort_plant("E16", "Quality control dropped the hard positives.", count=450)
 def hard_positives_dropped(count: int, severity: int, draw: Generator) -> Cohort:
     """Let the studies left out be positives more often than the others."""
     cohort = clean_cohort(count, draw)

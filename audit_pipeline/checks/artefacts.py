@@ -22,6 +22,8 @@ GHOST_LIMIT = 0.06
 
 LEAST_AIR = 200
 MOST_SLICES = 48
+DIM, BRIGHT = 0.5, 1.0
+"""Shares of Otsu's threshold above which a place is the patient; the second where ghosts are above the first."""
 CLOSED = 4
 
 
@@ -35,6 +37,7 @@ CLOSED = 4
     reference="ACR MRI quality control manual (percent signal ghosting); Mortamet 2009, doi:10.1002/mrm.21992 (QI1)",
     advice="See whether the artefact reaches the region that matters, and give the result with that limit.",
     direction="above",
+    version=2,
 )
 def scanner_artefact(evidence: Evidence, *, metal_limit: float = 0.0005, ghost_limit: float = GHOST_LIMIT) -> Result:
     """Measure metal in CT and ghosts in MR; other modalities are not evaluable.
@@ -62,14 +65,7 @@ def _metal(values: Floats, limit: float) -> Result:
 def _ghost(evidence: Evidence, limit: float) -> Result:
     planes, seen = sampled(evidence.image, MOST_SLICES)
     planes, seen = (planes, seen) if planes.ndim == 3 else (planes[None], seen[None])
-    signal = _signal(planes, seen)
-    air = seen & ~binary_dilation(signal, np.ones((1, 5, 5), dtype=np.bool_), iterations=2)
-    ratios = []
-    for axis in (1, 2):
-        source = np.roll(np.where(signal, planes, 0.0), planes.shape[axis] // 2, axis=axis)[air]
-        if min(int((source > 0).sum()), int((source == 0).sum())) >= LEAST_AIR:
-            centred = source - source.mean()
-            ratios.append(float(centred @ planes[air] / (centred @ centred)))
+    ratios = _ratios(planes, seen, DIM) or _ratios(planes, seen, BRIGHT)
     if not ratios:
         raise Unanswered("There is too little air around the body to see ghosts in.")
     value = max(ratios)
@@ -77,15 +73,28 @@ def _ghost(evidence: Evidence, limit: float) -> Result:
     return Result(Outcome.FLAG if value > limit else Outcome.PASS, text, value, limit, "share of the signal")
 
 
-def _signal(planes: Matrix, seen: Mask) -> Mask:
-    """Return what is brighter than half of Otsu's threshold, gaps closed and holes filled; ghosts are darker."""
+def _ratios(planes: Matrix, seen: Mask, share: float) -> list[float]:
+    """Return the slope of the air over the signal half a field away, for each direction with enough air."""
+    signal = _signal(planes, seen, share)
+    air = seen & ~binary_dilation(signal, np.ones((1, 5, 5), dtype=np.bool_), iterations=2)
+    ratios = []
+    for axis in (1, 2):
+        source = np.roll(np.where(signal, planes, 0.0), planes.shape[axis] // 2, axis=axis)[air]
+        if min(int((source > 0).sum()), int((source == 0).sum())) >= LEAST_AIR:
+            centred = source - source.mean()
+            ratios.append(float(centred @ planes[air] / (centred @ centred)))
+    return ratios
+
+
+def _signal(planes: Matrix, seen: Mask, share: float) -> Mask:
+    """Return what is brighter than a share of Otsu's threshold, gaps closed and holes filled; ghosts are darker."""
     if not seen.any() or np.ptp(planes[seen]) == 0:
         raise Unanswered("The image is constant, see A15.")
     low, high = (float(level) for level in np.percentile(planes[seen], (0.5, 99.5)))
     if not high > low:
         raise Unanswered("Almost every value is the same, see A15.")
     scaled = np.clip((planes - low) / (high - low), 0, 1)
-    bright = np.pad(seen & (scaled > 0.5 * otsu(scaled[seen])), [(0, 0), (CLOSED, CLOSED), (CLOSED, CLOSED)])
+    bright = np.pad(seen & (scaled > share * otsu(scaled[seen])), [(0, 0), (CLOSED, CLOSED), (CLOSED, CLOSED)])
     across = np.ones((1, 3, 3), dtype=np.bool_)
     closed = binary_closing(bright, across, iterations=CLOSED)[:, CLOSED:-CLOSED, CLOSED:-CLOSED]
     return np.stack([binary_fill_holes(plane) for plane in closed])

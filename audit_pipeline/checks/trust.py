@@ -143,10 +143,12 @@ def label_set(evidence: Evidence, *, error_rate: float = 0.10, least: int = 20) 
     provenance="cal",
     reference="DeGroot, Fienberg 1983 (doi:10.2307/2987588), reliability; Wilson 1927",
     advice="Read the probability with caution.",
+    version=2,
 )
 def unreliable_probability(evidence: Evidence, *, neighbours: int = 30, gap: float = 0.05) -> Result:
     """Note when the observed rate among the reference studies nearest in probability excludes this probability.
 
+    The nearest are `neighbours`, or a tenth of the labelled studies where that is more.
     One sigmoid: the rate of the positive class near its probability; multiclass: the rate of being right near the
     confidence. The Wilson interval at 99 % must exclude the probability of the study and the mean probability of those
     `neighbours`, and the mean must lie more than `gap` from the rate.
@@ -155,6 +157,7 @@ def unreliable_probability(evidence: Evidence, *, neighbours: int = 30, gap: flo
     if prediction.task is Task.MULTILABEL:
         return not_evaluable("Reliability is judged for labels that exclude each other.")
     known = labelled(evidence, 2 * neighbours)
+    neighbours = max(neighbours, len(known.truth) // 10)
     if prediction.task is Task.BINARY:
         chances, hits, own = known.probabilities[:, 0], known.truth[:, 0], prediction.probabilities[0]
     else:
