@@ -16,7 +16,7 @@ help:
 	@echo "make bench   measure verdicts, speed and memory of the loader beside its peers"
 	@echo "make fuzz    fuzz the loader at length"
 	@echo "make lint    formatting and lint;  make types   strict type check"
-	@echo "make sample  run the demo and renew reports/sample"
+	@echo "make sample  run the demo and the audits of the sample, and renew reports/sample"
 	@echo "make clean   remove the environment and all caches"
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -62,6 +62,7 @@ types: $(INSTALLED_DEV)
 	$(PYTHON) -m mypy
 
 sample: demo
+	$(PYTHON) -m audit_pipeline.demo.sample_runs reports/demo
 	$(PYTHON) -m audit_pipeline.demo.sample reports/demo reports/sample
 
 clean:

@@ -31,6 +31,7 @@ from audit_pipeline.explain.verification import judged
 from audit_pipeline.explain.views import panels
 from audit_pipeline.findings import Finding
 from audit_pipeline.geometry import transform_points
+from audit_pipeline.intake import in_own_grey, with_intake
 from audit_pipeline.load import Delivery, StudySource, deliver
 from audit_pipeline.load.chosen import settings_from
 from audit_pipeline.models.classifier import Classifier
@@ -124,7 +125,7 @@ def _audit(delivery: Delivery, started: StudyRecord, progress: Progress, auditor
         prediction = prediction_of(maps, prepared, auditor)
     with progress.of("explain"):
         explanations = explanations_of(maps, prepared, image, card, cells_of(maps, prepared, auditor))
-        shown = panels(image, explanations)
+        shown = with_intake(panels(image, explanations), image, prepared)
         files = map_files(explanations, image)
     with progress.of("check"):
         evidence = examined(
@@ -165,7 +166,9 @@ def _audit(delivery: Delivery, started: StudyRecord, progress: Progress, auditor
 def without_text(shown: Sequence[Panel], image: Image, prepared: Prepared, config: AuditConfig) -> tuple[Panel, ...]:
     """Return the slices with text blanked in the middle grey of their window; as they are in the clinical profile."""
     low, high = prepared.display_window
-    return tuple(shown) if config.report.profile == CLINICAL else blanked(shown, image, (low + high) / 2)
+    if config.report.profile == CLINICAL:
+        return tuple(shown)
+    return tuple(in_own_grey(panel) for panel in blanked(shown, image, (low + high) / 2))
 
 
 def _kept_traits(traits: Traits, evidence: Evidence, answers: Sequence[AnswerFacts]) -> Traits:

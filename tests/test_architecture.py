@@ -20,8 +20,8 @@ FOUNDATION = {
 }  # fmt: skip
 STAGES = {"load", "prepare", "models", "predict", "explain", "checks", "cohort", "report", "store"}
 ABOVE = {
-    "beside": 5, "blanking": 5, "dossier": 5, "examination": 5, "rendering": 5, "pipeline": 6, "execute": 7, "demo": 8,
-    "inspection": 8, "listing": 8,
+    "beside": 5, "blanking": 5, "intake": 5, "dossier": 5, "examination": 5, "rendering": 5, "pipeline": 6,
+    "execute": 7, "demo": 8, "inspection": 8, "listing": 8,
     "explaining": 9, "bench": 9, "cli": 10, "__main__": 11,
 }  # fmt: skip
 STAGE_LEVEL = 4

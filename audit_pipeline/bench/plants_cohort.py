@@ -178,7 +178,7 @@ def overconfident(count: int, severity: int, draw: Generator) -> Cohort:
     return said(cohort, odds_of(cohort) * graded(severity, 1.2, 1.4, 1.8, 2.4, 3.2))
 
 
-@cohort_plant("E09", "At this site the logits lie lower.", count=450)
+@cohort_plant("E09", "At this site the logits lie lower.")
 def lower_logits(count: int, severity: int, draw: Generator) -> Cohort:
     """Take a constant from the log-odds."""
     cohort = clean_cohort(count, draw)

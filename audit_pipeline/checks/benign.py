@@ -89,12 +89,13 @@ def _shift(shape: Sequence[int], offset: Sequence[int]) -> Benign:
     text = ", ".join(str(part) for part in offset)
     to_original = index_map([1.0] * len(shape), [-float(part) for part in offset])
     is_along_slices = len(offset) == 3 and offset[0] != 0
+    noun = "voxels" if len(shape) == 3 else "pixels"
     return Benign(
-        sentence=f"shifted by ({text}) voxels",
+        sentence=f"shifted by ({text}) {noun}",
         to_original=to_original,
         kind="shift along the slices" if is_along_slices else "shift in the plane",
         amount=float(offset[0]) if is_along_slices else math.hypot(*offset[-2:]),
-        unit="voxels",
+        unit=noun,
     )
 
 

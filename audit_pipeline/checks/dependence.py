@@ -88,9 +88,10 @@ def patient_not_needed(evidence: Evidence, *, drop: float = 0.10) -> Result:
     for place in positives(prediction):
         name, own = prediction.classes[place], prediction.probabilities[place]
         left = float(answer.probabilities[0, place])
-        text += f"; {name} falls from {shown(own)} to {shown(left)}"
+        text += f"; {name} {'rises' if left > own else 'falls'} from {shown(own)} to {shown(left)}"
         if left >= prediction.thresholds.get(name, 0.5):
             fall = 1 - left / own if own > 0 else 0.0
             outcome = Outcome.CRITICAL if fall < drop or outcome is Outcome.CRITICAL else Outcome.FLAG
-            text += f", which is still a finding (a fall of {percent(fall)}, critical below {percent(drop)})"
+            lost = f"a fall of {percent(fall)}, critical" if fall > 0 else "critical where the fall is"
+            text += f", which is still a finding ({lost} below {percent(drop)})"
     return Result(outcome, f"{text}.", value=drift, limit=UNMOVED, unit="logit")

@@ -24,10 +24,10 @@ LUNG_HU, LEAST_LUNG = (-980.0, -500.0), 0.02
 LEAST_CONTRAST, LEAST_ROWS = 0.20, 0.10
 """The mediastinum stands out from both lungs by this share of the grey range, in this share of the rows."""
 
-FALLEN, FAR, MOST = 0.25, 0.30, 0.70
+FALLEN, FAR, MOST = 0.25, 0.30, 0.85
 """The mediastinum ends where the brightness is down to this share of the way from the lung to the spine, as the heart
 is far less bright than the spine; it is sought within this share of the width, where lungs are and air is not. A row
-that falls off beyond the last share of that on both sides shows no lung."""
+that falls off beyond the last share of that on a side shows no lung there: it is the abdomen, or fluid lies there."""
 
 
 @check(
@@ -155,7 +155,8 @@ def _mediastinal_reach(grey: Floats) -> float | None:
 
     In every row the reach on a side is the distance from the midline to where the brightness has fallen nearly to that
     of the darkest place of the lung (`FALLEN`). Rows count where the mediastinum stands out on both sides and ends
-    before `MOST` of the way on one, so that those of the abdomen do not; the lower third of them shows the heart.
+    before `MOST` of the way, so that those of the abdomen or of an effusion do not; the lower third of them shows the
+    heart.
     """
     low, high = (float(level) for level in np.percentile(grey, (1, 99)))
     if not high > low:
@@ -185,4 +186,4 @@ def _row_reach(row: Matrix, middle: int, far: int) -> float | None:
         if row[middle] - dark < LEAST_CONTRAST:
             return None
         reach.append(int((side < dark + FALLEN * (row[middle] - dark)).argmax()))
-    return float(reach[0] - reach[1]) if min(reach) < MOST * far else None
+    return float(reach[0] - reach[1]) if max(reach) < MOST * far else None

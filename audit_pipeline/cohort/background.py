@@ -1,4 +1,4 @@
-"""Background: whether the signal is still there without the patient, and what border, text, padding and noise add (E06)."""
+"""Background: whether the signal is still there without the patient, and what lies around the patient adds (E06)."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class Look:
 def background_signal(cohort: Cohort, *, limit: float = 0.55, loss: float = 0.05, alpha: float = 0.05) -> CohortResult:
     """Compare the predictions on changed inputs with the labels.
 
-    Without the patient, an AUROC above `limit` by a one-sided test is flagged. Without border, text, padding or noise, a loss of at
-    least `loss` by the paired DeLong test is. All p-values are adjusted by Holm.
+    Without the patient, an AUROC above `limit` by a one-sided test is flagged. Without border, text, padding or noise,
+    a loss of at least `loss` by the paired DeLong test is. All p-values are adjusted by Holm.
     """
     looks = [
         look

@@ -302,7 +302,7 @@ def features_encode_site(cohort: Cohort, *, above_chance: float = 0.2, component
     assert best.high is not None
     limit = 0.5 + above_chance
     message = (
-        f"From the features, site {name} is told from the others with a balanced accuracy of "
+        f"From the features, site {name.removeprefix('site ')} is told from the others with a balanced accuracy of "
         f"{with_interval(best.value, best.low, best.high)} (n = {best.n}, chance 0.5)."
     )
     rows = tuple((site, estimate) for site, estimate in found)

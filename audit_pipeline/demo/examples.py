@@ -11,12 +11,10 @@ import numpy as np
 
 from audit_pipeline.card import ModelCard
 from audit_pipeline.demo.phantom import phantom
-from audit_pipeline.demo.radiograph import radiograph
+from audit_pipeline.demo.radiograph import Radiograph, radiograph
 from audit_pipeline.geometry import inverse, transform_points
 from audit_pipeline.prepare import prepare
 from audit_pipeline.records import Floats, Image, Mask
-
-MODALITIES = {3: "CT", 2: "DX"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,26 +29,35 @@ class Example:
 def phantom_image(seed: int, dimensions: int, *, nodule: bool | None = None) -> tuple[Image, Mask]:
     """Return a phantom as the loader would deliver it, and the mask of its nodule, both on the source grid."""
     made = phantom(seed, nodule=nodule)
-    if dimensions == 3:
-        spacing = tuple(float(np.linalg.norm(made.affine[:3, axis])) for axis in range(3))
-        values, mask, affine, unit = made.values, made.nodule_mask, made.affine, "HU"
-    else:
+    if dimensions == 2:
         seen = radiograph(made, seed)
-        values, mask, affine, unit, spacing = seen.values, seen.mask, None, "stored value", seen.spacing_mm
+        return radiograph_image(seen), seen.mask
     image = Image(
-        values=values,
-        affine=affine,
-        spacing_mm=spacing,
-        modality=MODALITIES[dimensions],
-        unit=unit,
+        values=made.values,
+        affine=made.affine,
+        spacing_mm=tuple(float(np.linalg.norm(made.affine[:3, axis])) for axis in range(3)),
+        modality="CT",
+        unit="HU",
         format="dicom",
     )
-    return image, mask
+    return image, made.nodule_mask
+
+
+def radiograph_image(seen: Radiograph) -> Image:
+    """Return a radiograph as the loader would deliver it."""
+    return Image(
+        values=seen.values,
+        affine=None,
+        spacing_mm=seen.spacing_mm,
+        modality="DX",
+        unit="stored value",
+        format="dicom",
+    )
 
 
 def example(seed: int, card: ModelCard, *, nodule: bool | None = None) -> Example:
     """Return the model input of a phantom seed."""
-    image, mask = phantom_image(seed, card.spatial_dims, nodule=nodule)
+    image, mask = phantom_image(seed, card.image_dims, nodule=nodule)
     prepared = prepare(image, card)
     centre = None
     if mask.any():

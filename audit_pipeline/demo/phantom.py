@@ -6,7 +6,7 @@ nodule=True)` and `phantom(seed, nodule=False)` are the same patient with and wi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -93,7 +93,7 @@ class Frame:
         return rows[0], rows[1], rows[2]
 
 
-def phantom(seed: int, *, nodule: bool | None = None) -> Phantom:
+def phantom(seed: int, *, nodule: bool | None = None, heart: float = 1.0) -> Phantom:
     """Return the phantom of a seed.
 
     Parameters
@@ -102,6 +102,8 @@ def phantom(seed: int, *, nodule: bool | None = None) -> Phantom:
         Zero or more.
     nodule : bool, optional
         Whether there is a nodule; None lets the seed decide, half and half.
+    heart : float
+        How many times as wide, deep and high as usual the heart is; everything else stays where it was.
 
     Examples
     --------
@@ -113,6 +115,8 @@ def phantom(seed: int, *, nodule: bool | None = None) -> Phantom:
     label = bool(lesion.random() < 0.5) if nodule is None else nodule
     coverage = patient.uniform(262, 306)
     anatomy = draw_anatomy(patient, coverage)
+    across, deep, high = anatomy.heart_radii_mm
+    anatomy = replace(anatomy, heart_radii_mm=(heart * across, heart * deep, heart * high))
     frame = _frame(patient, anatomy, coverage)
     values, lung = _draw(anatomy, frame, patient)
     mask, center, diameter = np.zeros(frame.shape, dtype=bool), None, None

@@ -1,4 +1,4 @@
-"""What the two embedded classifiers are, and how they are trained."""
+"""What the embedded classifiers are, and how they are trained."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
+
+from audit_pipeline.demo.chest_findings import FINDINGS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +96,70 @@ RECIPES: dict[str, Recipe] = {
         penalty=0.1,
     ),
 }
+
+
+SAMPLES: dict[str, Recipe] = {
+    "findings_2d": Recipe(
+        card={
+            "name": "phantom findings 2D",
+            "version": "1.0",
+            "task": "multilabel",
+            "classes": list(FINDINGS),
+            "spatial_dims": 2,
+            "channels": 1,
+            "input": RECIPES["cxr_2d"].card["input"],
+            "network": RECIPES["cxr_2d"].card["network"],
+            "intended_use": (
+                "Demonstration on phantom radiographs: which of five findings are there? Not for diagnosis."
+            ),
+            "allowed": RECIPES["cxr_2d"].card["allowed"],
+        },
+        crop=(),
+        crop_steps=0,
+        crop_pairs=0,
+        crop_rate=0,
+        head_pairs=0,
+        tune_steps=2000,
+        tune_pairs=16,
+        tune_rate=2e-3,
+        penalty=0,
+    ),
+    "slices_2d": Recipe(
+        card={
+            "name": "phantom nodule by slices",
+            "version": "1.0",
+            "task": "binary",
+            "classes": ["nodule"],
+            "spatial_dims": 2,
+            "channels": 3,
+            "input": {
+                "orientation": "HPL",
+                "spacing_mm": [2.5, 2.5],
+                "size": [112, 128],
+                "slices": "stack",
+                "intensity": {"window": {"center": -350, "width": 1300}},
+            },
+            "aggregate": "topk",
+            "topk": 2,
+            "network": {
+                "name": "densenet",
+                "args": {"init_features": 16, "growth_rate": 12, "block_config": [3, 4]},
+            },
+            "intended_use": "Demonstration on phantom chest CT: is there a nodule of 6 to 20 mm? Not for diagnosis.",
+            "allowed": {"modality": ["CT"], "body_part": ["CHEST"]},
+        },
+        crop=(48, 48),
+        crop_steps=800,
+        crop_pairs=16,
+        crop_rate=3e-3,
+        head_pairs=300,
+        tune_steps=300,
+        tune_pairs=10,
+        tune_rate=5e-4,
+        penalty=0.2,
+    ),
+}
+"""The classifiers of the sample reports, which `make demo` does not need: one with several labels, one for slices."""
 
 
 def card_text(card: Mapping[str, Any]) -> str:

@@ -55,26 +55,26 @@ def main() -> None:
 def train(name: str, recipe: Recipe, output: Path) -> None:
     """Train one classifier and write its files."""
     start = time.perf_counter()
-    card = _unpinned(name, recipe)
+    card = unpinned(name, recipe)
     random = np.random.default_rng(SEED)
-    _say(start, f"{name}: making {2 * len(TRAINING)} training phantoms")
+    say(start, f"{name}: making {2 * len(TRAINING)} training phantoms")
     pairs = list(zip(examples(TRAINING, card, nodule=True), examples(TRAINING, card, nodule=False), strict=True))
     network = build_network(card)
-    _say(start, f"{sum(parameter.numel() for parameter in network.parameters())} parameters; learning on crops")
-    _learn_on_crops(network, pairs, recipe, random, start)
-    _say(start, "fitting the head and tuning on whole images")
-    _fit_head(network, pairs[: recipe.head_pairs])
-    _tune(network, pairs, recipe, random, start)
+    say(start, f"{sum(parameter.numel() for parameter in network.parameters())} parameters; learning on crops")
+    learn_on_crops(network, pairs, recipe, random, start)
+    say(start, "fitting the head and tuning on whole images")
+    fit_head(network, pairs[: recipe.head_pairs])
+    tune(network, pairs, recipe, random, start)
     del pairs
     finish(name, recipe, network, output, start)
 
 
 def finish(name: str, recipe: Recipe, network: nn.Module, output: Path, start: float) -> None:
     """Calibrate a trained network on the tuning phantoms, measure it on held-out ones, and write its files."""
-    card = _unpinned(name, recipe)
+    card = unpinned(name, recipe)
     network.eval()
     tuning_examples = examples(TUNING, card)
-    _calibrate(network, scores(network, tuning_examples, card))
+    calibrate(network, scores(network, tuning_examples, card))
     threshold = best_threshold(scores(network, tuning_examples, card))
     facts = {
         "data": "phantoms of audit_pipeline.demo.phantom, no patient data",
@@ -85,16 +85,17 @@ def finish(name: str, recipe: Recipe, network: nn.Module, output: Path, start: f
         "seed": SEED,
         "minutes": round((time.perf_counter() - start) / 60, 1),
     }
-    _write(name, recipe, network, threshold, facts, output)
-    _say(start, yaml.safe_dump(facts, sort_keys=False))
+    write_classifier(name, recipe, network, {recipe.card["classes"][-1]: threshold}, facts, output)
+    say(start, yaml.safe_dump(facts, sort_keys=False))
 
 
-def _unpinned(name: str, recipe: Recipe) -> ModelCard:
+def unpinned(name: str, recipe: Recipe) -> ModelCard:
     """Return the card of a network whose weights do not exist yet."""
     return read_card({**recipe.card, "weights": {"path": f"{name}.safetensors", "sha256": "0" * 64}})
 
 
-def _say(start: float, sentence: str) -> None:
+def say(start: float, sentence: str) -> None:
+    """Print a line of progress with the seconds since `start`."""
     print(f"[{time.perf_counter() - start:6.0f} s] {sentence}", flush=True)  # noqa: T201 - a script
 
 
@@ -102,7 +103,8 @@ def _loss(logits: Tensor, labels: Tensor) -> Tensor:
     return functional.binary_cross_entropy_with_logits(evidence(logits), labels)
 
 
-def _descend(loss: Tensor, optimiser: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler) -> None:
+def descend(loss: Tensor, optimiser: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler) -> None:
+    """Take one step of an optimiser and its schedule."""
     optimiser.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     optimiser.step()
@@ -122,13 +124,14 @@ def _minimise(parameters: Sequence[Tensor], loss_of: Callable[[], Tensor]) -> No
     optimiser.step(closure)  # type: ignore[no-untyped-call]
 
 
-def _learn_on_crops(
+def learn_on_crops(
     network: nn.Module,
     pairs: Sequence[tuple[Example, Example]],
     recipe: Recipe,
     random: np.random.Generator,
     start: float,
 ) -> None:
+    """Let a network tell the twins of `pairs` apart on small crops."""
     network.train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.crop_rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.crop_rate, total_steps=recipe.crop_steps)
@@ -138,10 +141,10 @@ def _learn_on_crops(
         chosen = random.integers(0, len(pairs), recipe.crop_pairs)
         crops = [crop for place in chosen for crop in _crops(pairs[place], recipe.crop, random)]
         loss = _loss(network(torch.from_numpy(np.stack(crops))), labels)
-        _descend(loss, optimiser, schedule)
+        descend(loss, optimiser, schedule)
         mean = 0.98 * mean + 0.02 * loss.item()
         if step % 100 == 99:
-            _say(start, f"crop step {step + 1}: loss {mean / (1 - 0.98 ** (step + 1)):.3f}")
+            say(start, f"crop step {step + 1}: loss {mean / (1 - 0.98 ** (step + 1)):.3f}")
 
 
 def _crops(pair: tuple[Example, Example], size: Sequence[int], random: np.random.Generator) -> list[np.ndarray]:
@@ -159,7 +162,7 @@ def _crops(pair: tuple[Example, Example], size: Sequence[int], random: np.random
     return [np.ascontiguousarray(one.values[:, *window][:, *mirrored]) + shift for one in (with_nodule, without)]
 
 
-def _head(network: nn.Module) -> nn.Linear:
+def head_of(network: nn.Module) -> nn.Linear:
     """Return the last linear layer."""
     return [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
 
@@ -169,9 +172,9 @@ def _signs(head: nn.Linear) -> Tensor:
     return torch.tensor([1.0]) if head.out_features == 1 else torch.tensor([-0.5, 0.5])
 
 
-def _fit_head(network: nn.Module, pairs: Sequence[tuple[Example, Example]]) -> None:
+def fit_head(network: nn.Module, pairs: Sequence[tuple[Example, Example]]) -> None:
     """Fit the linear head to the pooled features of whole images by penalised logistic regression."""
-    head = _head(network)
+    head = head_of(network)
     inputs: list[Tensor] = []
     handle = head.register_forward_pre_hook(lambda _module, given: inputs.append(given[0].detach()))
     flat = [one for pair in pairs for one in pair]
@@ -196,7 +199,7 @@ def _fit_head(network: nn.Module, pairs: Sequence[tuple[Example, Example]]) -> N
         head.bias.copy_(_signs(head) * offset)
 
 
-def _tune(
+def tune(
     network: nn.Module,
     pairs: Sequence[tuple[Example, Example]],
     recipe: Recipe,
@@ -220,12 +223,12 @@ def _tune(
         inputs = torch.from_numpy(batch + shift)
         features.clear()
         loss = _loss(network(inputs), labels) + recipe.penalty * _misplaced(
-            features[0], inputs, _head(network).weight, given
+            features[0], inputs, head_of(network).weight, given
         )
-        _descend(loss, optimiser, schedule)
+        descend(loss, optimiser, schedule)
         mean = 0.95 * mean + 0.05 * loss.item()
         if step % 50 == 49:
-            _say(start, f"whole-image step {step + 1}: loss {mean / (1 - 0.95 ** (step + 1)):.3f}")
+            say(start, f"whole-image step {step + 1}: loss {mean / (1 - 0.95 ** (step + 1)):.3f}")
     handle.remove()
 
 
@@ -256,42 +259,46 @@ def _away(one: Example, grid: tuple[int, ...]) -> Tensor:
     return far
 
 
-def _calibrate(network: nn.Module, tuning: Scores) -> None:
-    """Scale and shift the head so that its probabilities fit the tuning phantoms.
+def platt(logits: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Return the scale and the shift of logits (N,) that make probabilities of them which fit labels (N,) bool.
 
     References
     ----------
     Platt 1999, Probabilistic outputs for support vector machines: a logistic regression on the score, with targets
     (P + 1) / (P + 2) and 1 / (N + 2) for P positives and N negatives.
     """
-    positives, negatives = int(tuning.labels.sum()), int((~tuning.labels).sum())
-    targets = torch.where(tuning.labels, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    positives, negatives = int(labels.sum()), int((~labels).sum())
+    targets = torch.where(labels, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     scale, shift = torch.ones(1, requires_grad=True), torch.zeros(1, requires_grad=True)
-    _minimise(
-        [scale, shift],
-        lambda: functional.binary_cross_entropy_with_logits(scale * tuning.logits + shift, targets),
-    )
-    head = _head(network)
+    _minimise([scale, shift], lambda: functional.binary_cross_entropy_with_logits(scale * logits + shift, targets))
+    return scale.item(), shift.item()
+
+
+def calibrate(network: nn.Module, tuning: Scores) -> None:
+    """Scale and shift the head so that its probabilities fit the tuning phantoms."""
+    scale, shift = platt(tuning.logits, tuning.labels)
+    head = head_of(network)
     with torch.no_grad():
         head.weight.mul_(scale)
         head.bias.mul_(scale).add_(_signs(head) * shift)
 
 
-def _write(
+def write_classifier(
     name: str,
     recipe: Recipe,
     network: nn.Module,
-    threshold: float,
+    thresholds: dict[str, float],
     facts: dict[str, Any],
     output: Path,
 ) -> None:
+    """Write weights and card; `facts` say how it was developed, its `thresholds` come from the tuning phantoms."""
     output.mkdir(parents=True, exist_ok=True)
     weights = save({key: value.contiguous() for key, value in network.state_dict().items()})
     (output / f"{name}.safetensors").write_bytes(weights)
     card = dict(recipe.card)
     card["weights"] = {"path": f"{name}.safetensors", "sha256": sha256(weights)}
-    card["thresholds"] = {recipe.card["classes"][-1]: threshold}
-    card["thresholds_from"] = f"largest Youden index on {len(TUNING)} tuning phantoms"
+    card["thresholds"] = thresholds
+    card["thresholds_from"] = f"largest Youden index on {facts['tuning_phantoms']} tuning phantoms"
     card["development"] = facts
     (output / f"{name}.yaml").write_text(card_text(card), encoding="utf-8")
 

@@ -37,7 +37,7 @@ TOLERANCE = 1e-8
 LARGEST_ITERATION = 300
 
 ROAD_TOLERANCE = 1e-5
-"""The same under the noise of ROAD, which is a thousand times larger; in float32, which is five times faster on a CPU."""
+"""The same under the noise of ROAD, a thousand times larger; in float32, which is five times faster on a CPU."""
 
 RELAXATION = 0.8
 """Damping of the Jacobi sweeps; the eigenvalues of the scaled operator lie in (0, 2)."""

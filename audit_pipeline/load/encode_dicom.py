@@ -29,12 +29,13 @@ STORAGE = {"CT": CTImageStorage, "MR": MRImageStorage}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Identity:
-    """Who a phantom pretends to be. `seed` decides the UIDs."""
+    """Who a phantom pretends to be. `seed` decides the UIDs; `age` is an age string (PS3.5, 6.2, VR AS) or empty."""
 
     seed: str
     patient_id: str
     patient_name: str
     birth_date: str = ""
+    age: str = "050Y"
 
 
 def uid(*parts: object) -> str:
@@ -134,7 +135,7 @@ def _dataset(storage: UID, identity: Identity, modality: str, index: int, body_p
     dataset.PatientName = identity.patient_name
     dataset.PatientID = identity.patient_id
     dataset.PatientBirthDate = identity.birth_date
-    dataset.PatientAge = "050Y"
+    dataset.PatientAge = identity.age
     dataset.BodyPartExamined = body_part
     dataset.StudyInstanceUID = uid(identity.seed, "study")
     dataset.SeriesInstanceUID = uid(identity.seed, "series")

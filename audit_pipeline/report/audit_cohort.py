@@ -14,6 +14,7 @@ from audit_pipeline.report import (
     cohort_pages,
     cohort_text,
     group_charts,
+    input_facts,
     layout,
     numbers,
     statistics_text,
@@ -126,7 +127,7 @@ def _numbers(name: str, rows: Sequence[Row]) -> list[Flowable]:
     head = ("Column", "Value", "Positive", "Negative", "Sensitivity", "Specificity", "AUROC")
     content = [
         [
-            str(row["column"]) or "all",
+            input_facts.field_name(str(row["column"])) if row["column"] else "all",
             str(row["level"]) or numbers.MISSING,
             numbers.number(row["positives"]),
             numbers.number(row["negatives"]),
@@ -154,8 +155,10 @@ def robustness(summary: Row, _context: ReportContext) -> list[Flowable]:
     if not asked:
         return [heading, tables.words(cohort_text.NO_LADDER, "body"), _end()]
     parts: list[Flowable] = [heading, tables.words(cohort_text.ladders(asked), "body")]
-    charts = [group_charts.ladder(one) for one in asked]
-    titles = [cohort_text.ladder_title(one) for one in asked]
+    drawn = [one for one in asked if group_charts.is_drawn(one)]
+    floor = group_charts.ladder_floor(drawn)
+    charts = [group_charts.ladder(one, floor) for one in drawn]
+    titles = [cohort_text.ladder_title(one) for one in drawn]
     for start in range(0, len(charts), 3):
         chosen = list(zip(titles, charts, strict=True))[start : start + 3]
         stacks: list[list[Flowable]] = [[tables.words(title, "head", limit=60), chart] for title, chart in chosen]

@@ -10,9 +10,10 @@ from audit_pipeline.report.evidence import Shown
 from audit_pipeline.study_record import ExplanationFacts
 
 
-def place(shown: Shown, panel: Panel) -> str:
+def place(shown: Shown, panel: Panel, *, has_window: bool = True) -> str:
     """Return plane, slice, position and window, and where text was blanked."""
-    return " ".join(filter(None, [f"{text.capital(text.slice_place(panel))}. {window(shown)}", blanked([panel])]))
+    words = [f"{text.capital(text.slice_place(panel))}.", window(shown) if has_window else "", blanked([panel])]
+    return " ".join(filter(None, words))
 
 
 def blanked(panels: Sequence[Panel]) -> str:
@@ -38,7 +39,7 @@ def peak(shown: Shown, panel: Panel, method: str) -> str:
     where = (
         numbers.position(statistics.peak_position_mm)
         if statistics.peak_position_mm
-        else f"voxel {text.voxel(statistics.peak_index)}"
+        else numbers.element(statistics.peak_index)
     )
     return f"Peak (cross-hair): {numbers.number(statistics.peak_value)} {text.map_unit(facts.unit)} at {where}."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from reportlab.lib.units import mm
@@ -13,8 +14,14 @@ from audit_pipeline.report.document import Heading
 from audit_pipeline.report.evidence import Shown
 
 HEAD = ("Outcome", "Code", "Check and finding [unit of its value]", "Value", "Limit", "From", "Fig.")
-WIDTHS_MM = (19.5, 8.0, 106.5, 13.5, 13.5, 9.5, 7.5)
+WIDTHS_MM = {"dense": (19.5, 8.0, 106.5, 13.5, 13.5, 9.5, 7.5), "tight": (18.0, 7.5, 111.5, 13.0, 12.5, 9.0, 6.5)}
 LEAST_ROOM = 17 * mm
+REFERENCE_SENTENCE = re.compile(r" Clean reference studies reach this with p = ([^ ]+)\.")
+"""As `checks.decide` ends the message of a check with a p-value; on crowded pages it is the end of every other row."""
+
+LIMIT_AGAIN = re.compile(r" \(limit -?[0-9][0-9.e+-]*(?: %)?\)")
+LEAD_NOTE = "Explanation: of the map {map}, where no other is named."
+REFERENCE_SHORT, REFERENCE_NOTE = r" (p = \1)", "p: share of the clean reference studies at least as extreme."
 WORDS, LAST_NUMBER = 2, 5
 """Columns: where the words stand, and the last of those that a check without a number leaves to them."""
 
@@ -36,8 +43,7 @@ def story(shown: Shown) -> list[Flowable]:
         heading = Heading(text.family(name), level=1)
         heading.keepWithNext = 0  # with it the whole table would move to the next page instead of going on there
         items += [CondPageBreak(LEAST_ROOM), heading, _table(members, shown, there)]
-    notes = f"{vocabulary.LIMITS} {text.not_run(context.disabled_checks)}"
-    return [*items, tables.words(notes, "caption")]
+    return [*items, tables.words(_notes(shown), "caption")]
 
 
 def _table(members: Sequence[Finding], shown: Shown, there: dict[str, int]) -> Flowable:
@@ -49,7 +55,7 @@ def _table(members: Sequence[Finding], shown: Shown, there: dict[str, int]) -> F
         if len(group) > 1:
             wide[len(rows)] = (WORDS - 1, LAST_NUMBER)
         rows.append(_row(group[0], shown, there) if len(group) == 1 else _merged(group, shown))
-    return tables.table(HEAD, rows, WIDTHS_MM, numeric=(3, 4), type_style=_type(shown), joined=wide)
+    return tables.table(HEAD, rows, WIDTHS_MM[_type(shown)], numeric=(3, 4), type_style=_type(shown), joined=wide)
 
 
 def _groups(members: Sequence[Finding], *, is_merged: bool) -> list[list[Finding]]:
@@ -85,9 +91,43 @@ def has_number(finding: Finding) -> bool:
     return finding.value is not None or finding.limit is not None
 
 
+def _message(finding: Finding, shown: Shown) -> str:
+    """Return what a check says; where space is short, without what the row or the note below says as well.
+
+    That is its sentence about the reference studies, of which p stays, its limit, and the map of the first method.
+    """
+    words = finding.message or vocabulary.NO_MESSAGE
+    if not shown.is_tight:
+        return words
+    if finding.p_value is not None:
+        words = REFERENCE_SENTENCE.sub(REFERENCE_SHORT, words)
+    if finding.limit is not None:
+        words = LIMIT_AGAIN.sub("", words)
+    return text.capital(words.removeprefix(_lead(shown)))
+
+
+def _lead(shown: Shown) -> str:
+    """Return how the checks name the map of the first method, with which their messages begin."""
+    return next((f"{facts.method} for {facts.target_name}: " for facts in shown.record.explanations), "")
+
+
+def _notes(shown: Shown) -> str:
+    """Return what the columns mean, and on crowded pages what the rows leave out."""
+    findings, short = shown.record.findings, []
+    if shown.is_tight:
+        lead = _lead(shown)
+        short += [REFERENCE_NOTE] if any(one.p_value is not None for one in findings) else []
+        short += [LEAD_NOTE.format(map=lead.removesuffix(": "))] if _is_led(findings, lead) else []
+    return " ".join([vocabulary.LIMITS, *short, text.not_run(shown.context.disabled_checks)])
+
+
+def _is_led(findings: Sequence[Finding], lead: str) -> bool:
+    return bool(lead) and any(one.message.startswith(lead) for one in findings)
+
+
 def _row(finding: Finding, shown: Shown, there: dict[str, int]) -> list[tables.Cell]:
     title = _title(finding, shown)
-    message = fonts.markup(text.cut(finding.message or vocabulary.NO_MESSAGE, tables.LONGEST_CELL))
+    message = fonts.markup(text.cut(_message(finding, shown), tables.LONGEST_CELL))
     is_named = not finding.unit or finding.unit in finding.message
     tail = [text.slices(finding.slices), "" if is_named else f"[{text.cut(finding.unit, 120)}]"]
     rest = " ".join(filter(None, tail))

@@ -20,6 +20,9 @@ MOST_ROWS = 30
 
 MOST_ROWS_OF_A_PASS = 6
 MOST_WORDS = 2000
+BESIDE_MM, FEWEST_LINES = 6.0, 8
+"""Between the parts of a long table side by side, and the fewest lines of each."""
+
 PADDING_MM = 2.6
 TITLE_MM = 18.0
 """A longer title of a column is broken into lines rather than making the column wider."""
@@ -139,10 +142,22 @@ def _table(content: Row, most: int) -> list[Flowable]:
     note = str(content["note"])
     if left > 0:
         note = f"{note} {left} more rows stand in cohort.json.".strip()
-    made = tables.table(head, drawn, widths_of(head, drawn))
+    made = _side_by_side(head, drawn)
     title = tables.words(str(content["title"]), "head")
     title.keepWithNext, title.spaceAfter = 1, 0.6 * mm
     return [Spacer(1, 1.2 * mm), title, made, tables.words(note, "caption")]
+
+
+def _side_by_side(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Flowable:
+    """Return a table; of one that is long and narrow the parts stand beside each other, read column by column."""
+    widths = widths_of(head, rows)
+    count = min(int((WIDTH_MM + BESIDE_MM) // (sum(widths) + BESIDE_MM)), -(-len(rows) // FEWEST_LINES))
+    if count < 2:
+        return tables.table(head, rows, widths)
+    lines = -(-len(rows) // count)
+    parts = [rows[start : start + lines] for start in range(0, len(rows), lines)]
+    stacks: list[list[Flowable]] = [[tables.table(head, part, widths)] for part in parts]
+    return layout.columns_mm(stacks, [sum(widths)] * len(stacks), BESIDE_MM)
 
 
 def _chance(value: float | None) -> str:

@@ -26,6 +26,7 @@ from audit_pipeline.report import (
 from audit_pipeline.report import text as words
 from audit_pipeline.report.audit_facts import Summary, studies
 from audit_pipeline.report.context import ReportContext
+from audit_pipeline.report.thumbnail import Thumbnail
 from audit_pipeline.study_record import StudyRecord
 
 SIDE = 96
@@ -39,26 +40,13 @@ CAPTION_MM = 7.4
 WRONG = "differs from label"
 
 
-class Thumbnail(Flowable):  # type: ignore[misc]
-    """A small slice with the map of the first method; only the picture, without letters or scale."""
-
-    def __init__(
-        self, record: StudyRecord, panel: Panel, context: ReportContext, size_mm: float, *, is_raw: bool = False
-    ) -> None:
-        super().__init__()
-        shown = evidence.shown(record, [panel], context)
-        methods = shown.methods(panel)
-        layer = shown.layer(panel, methods[0]) if methods and not is_raw else None
-        scale = figures.scale_for([panel], size_mm * mm, size_mm * mm)
-        self.picture = figures.Picture(panel, scale, shown.look, layer)
-
-    def wrap(self, _available_width: float, _available_height: float) -> tuple[float, float]:
-        """Return the size of the picture."""
-        return self.picture.picture_width, self.picture.picture_height
-
-    def draw(self) -> None:
-        """Draw the pixels, hatched when the map was rejected."""
-        self.picture.draw_bare(self.canv)
+def thumbnail(record: StudyRecord, panel: Panel, context: ReportContext, *, is_raw: bool) -> Thumbnail:
+    """Return a small slice, raw or with the map of the first method."""
+    shown = evidence.shown(record, [panel], context)
+    methods = shown.methods(panel)
+    layer = shown.layer(panel, methods[0]) if methods and not is_raw else None
+    scale = figures.scale_for([panel], PICTURE_MM * mm, PICTURE_MM * mm)
+    return Thumbnail(figures.Picture(panel, scale, shown.look, layer))
 
 
 class Tile:
@@ -67,9 +55,7 @@ class Tile:
     def __init__(self, record: StudyRecord, panel: Panel | None, context: ReportContext, *, is_wrong: bool) -> None:
         self.record, self.is_wrong = record, is_wrong
         self.pictures = (
-            []
-            if panel is None
-            else [Thumbnail(record, panel, context, PICTURE_MM, is_raw=is_raw) for is_raw in (True, False)]
+            [] if panel is None else [thumbnail(record, panel, context, is_raw=is_raw) for is_raw in (True, False)]
         )
         self.link = links.study(record.study) if context.settings.pdf == "all" else ""
 

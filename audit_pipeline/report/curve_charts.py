@@ -215,11 +215,15 @@ def _around(histogram: Row) -> tuple[float, float]:
     return -float(most), float(most)
 
 
+HEADROOM = 1.5
+"""Of the highest net benefit, for the band: near a threshold probability of 1 it grows without bound."""
+
+
 def decision(one: Row) -> Plot:
     """Return net benefit against threshold probability: the model with its band, acting on all, acting on none."""
     found = one["benefit"]
     share = one["positives"] / one["n"]
-    highest = max(*found["high"], share)
+    highest = min(max(*found["high"], share), HEADROOM * max(*found["model"], share))
     limits = (-0.28 * highest, 1.12 * highest)
     plot = Plot(WIDE, LOW, statistics_text.decision_alternative(one))
     axes = Axes(left=LEFT + 6, bottom=BELOW, width=WIDE - LEFT - 6 - RIGHT, height=LOW - BELOW - ABOVE, y=limits)

@@ -14,6 +14,9 @@ from audit_pipeline.report.figures import Layer, Look
 from audit_pipeline.scales import Scale, Sign, study_scale
 from audit_pipeline.study_record import ExplanationFacts, StudyRecord
 
+STORED, FED, MOSAIC = INTAKE = ("stored", "fed", "mosaic")
+"""Roles of the panels that show what went in: the slice as stored, the model input there, slices of the model input."""
+
 
 def usable_window(window: tuple[float, float] | None, panel: Panel) -> tuple[float, float]:
     """Return the recorded window; where there is none or it is empty, the range of the panel."""
@@ -30,12 +33,14 @@ def usable_window(window: tuple[float, float] | None, panel: Panel) -> tuple[flo
 class Shown:
     """A record with its panels, and the questions the pages ask about them.
 
+    panels : the evidence; intake : what went in, see `INTAKE`
     is_tight : whether pictures and type are smaller, so that much content takes fewer pages
     """
 
     record: StudyRecord
     panels: tuple[Panel, ...]
     context: ReportContext
+    intake: tuple[Panel, ...] = ()
     is_tight: bool = False
 
     @property
@@ -49,7 +54,7 @@ class Shown:
         """Window and colours, the same for every panel of the study."""
         image = self.record.image
         settings = self.context.settings
-        window = usable_window(image.window if image else None, self.panels[0])
+        window = usable_window(image.window if image else None, (*self.panels, *self.intake)[0])
         unit = image.unit if image else ""
         return Look(window=window, unit=unit, colour_map=settings.colour_map, opacity=settings.opacity)
 
@@ -131,4 +136,9 @@ def _scale(alike: Sequence[ExplanationFacts], sign: Sign, scope: str) -> Scale:
 
 def shown(record: StudyRecord, panels: Sequence[Panel], context: ReportContext) -> Shown:
     """Return record, panels and context bound together."""
-    return Shown(record=record, panels=tuple(panels), context=context)
+    return Shown(
+        record=record,
+        panels=tuple(panel for panel in panels if panel.role not in INTAKE),
+        intake=tuple(panel for panel in panels if panel.role in INTAKE),
+        context=context,
+    )

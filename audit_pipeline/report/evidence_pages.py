@@ -30,9 +30,10 @@ SLICES_ACROSS, TIGHT_ACROSS, SLICE_GAP = 6, 8, 1.6 * mm
 SLICE_HEIGHT = 36 * mm
 TITLE = "Evidence in the image"
 RAW_FIRST = "Raw slice first, then the same slice with the map."
+PROVEN = "What was recomputed of the maps"
 NO_IMAGE = "No image of this study was stored, so none is shown."
 TALLEST, COMPACT = 47 * mm, 30 * mm
-TIGHT_TALLEST, TIGHTEST, TIGHT_COMPACT = 33 * mm, 26 * mm, 20 * mm
+TIGHT_TALLEST, TIGHTEST, TIGHT_COMPACT = 27 * mm, 25 * mm, 20 * mm
 """Height of a picture of the first target where curves stand below, and of a further one."""
 
 CURVE_GAP = 5 * mm
@@ -168,7 +169,7 @@ def _slice_pair(shown: Shown, panel: Panel, methods: Sequence[str], size: tuple[
 STATISTICS_HEAD = (
     "Method", "Class", "Min", "Peak", "Mean", "SD", "Peak position, mm", "Peak voxel", "Judged by", "Map SHA-256",
 )  # fmt: skip
-STATISTICS_MM = (16.0, 18.0, 11.5, 11.0, 12.0, 11.0, 29.5, 16.0, 35.0, 18.0)
+STATISTICS_MM = (14.5, 15.0, 11.5, 11.0, 12.0, 11.0, 27.5, 14.5, 45.0, 16.0)
 
 
 def statistics(shown: Shown) -> list[Flowable]:
@@ -200,16 +201,23 @@ def statistics(shown: Shown) -> list[Flowable]:
     cautions = list(
         dict.fromkeys(f"{text.method(facts.method)}: {facts.caution}" for facts in explanations if facts.caution)
     )
-    owed = list(
-        dict.fromkeys(f"{facts.target_name}: {proof.sentence}" for facts in explanations for proof in facts.proofs)
-    )
+    proven = _proven(explanations)
     return [
         Heading("Map statistics", level=1),
         table,
         tables.words(" ".join([note, *units, *cautions, *_sources(explanations)]), "caption", limit=LONGEST_NOTE),
-        *([Heading("What the maps owe", level=2)] if owed else []),
-        *([tables.words(" ".join(owed), "caption", limit=LONGEST_NOTE)] if owed else []),
+        *([Heading(PROVEN, level=2), tables.words(proven, "caption", limit=LONGEST_NOTE)] if proven else []),
     ]
+
+
+def _proven(explanations: Sequence[ExplanationFacts]) -> str:
+    """Return what was recomputed of the maps, each class named once; "" where nothing was."""
+    found: dict[str, list[str]] = {}
+    for facts in explanations:
+        found.setdefault(facts.target_name, []).extend(proof.sentence for proof in facts.proofs)
+    return " ".join(
+        f"{text.capital(name)}: {' '.join(dict.fromkeys(sentences))}" for name, sentences in found.items() if sentences
+    )
 
 
 def _sources(explanations: Sequence[ExplanationFacts]) -> list[str]:

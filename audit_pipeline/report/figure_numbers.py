@@ -42,6 +42,7 @@ def numbered(shown: Shown) -> dict[str, int]:
         "ladder": bool(answers.rungs(record)),
         "panel": bool(answers.answered(record, "falsification")),
         "gauges": any(finding.standing for finding in record.findings),
+        "intake": bool(shown.intake),
     }
     return {name: number for number, name in enumerate((one for one, is_there in there.items() if is_there), start=1)}
 

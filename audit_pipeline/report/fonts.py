@@ -1,13 +1,13 @@
 """Fonts and hostile text: everything printed is cleaned, split by the font that has its glyphs, and escaped.
 
-Source Sans speaks first, DejaVu Sans for what it lacks; a character that neither has is printed as its code point.
-All fonts are TrueType and are embedded as subsets.
+Source Sans speaks first, DejaVu Sans for what it lacks, then the font of `wide_fonts` where there is one; a character
+that none has is printed as its code point. All fonts are embedded as TrueType subsets.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
@@ -19,7 +19,7 @@ import matplotlib as mpl
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 
-from audit_pipeline.report import bidi
+from audit_pipeline.report import bidi, wide_fonts
 
 REGULAR, BOLD = "SourceSans", "SourceSans-Bold"
 _FALLBACK = {REGULAR: "DejaVuSans", BOLD: "DejaVuSans-Bold"}
@@ -91,8 +91,22 @@ def _drawable(character: str) -> str:
         return " "
     if unicodedata.category(character)[0] == "C":
         return _code_point(character)
-    known = _IS_SCREEN.get() or ord(character) in _glyphs(REGULAR) or ord(character) in _glyphs(_FALLBACK[REGULAR])
-    return character if known else _code_point(character)
+    return character if _IS_SCREEN.get() or _font_of(character, REGULAR) else _code_point(character)
+
+
+def _font_of(character: str, font: str) -> str:
+    """Return the first of `font`, its fallback and the wide font that has a glyph for a character, "" for none."""
+    code = ord(character)
+    for name in (font, _FALLBACK[font]):
+        if code in _glyphs(name):
+            return name
+    return wide_fonts.NAME if code in wide_fonts.register() else ""
+
+
+def lacking(texts: Iterable[str]) -> bool:
+    """Return whether a letter, figure or sign of the texts has no glyph in any font, so that its code point stands."""
+    characters = {one for text in texts if not text.isascii() for one in unicodedata.normalize("NFC", text)}
+    return any(unicodedata.category(one)[0] not in "CZ" and not _font_of(one, REGULAR) for one in sorted(characters))
 
 
 def runs(text: str, font: str = REGULAR) -> list[tuple[str, str]]:
@@ -107,7 +121,7 @@ def runs(text: str, font: str = REGULAR) -> list[tuple[str, str]]:
         return [(font, text)] if text else []
     pieces: list[tuple[str, str]] = []
     for character in text:
-        name = font if ord(character) in _glyphs(font) else _FALLBACK[font]
+        name = _font_of(character, font) or _FALLBACK[font]
         if pieces and pieces[-1][0] == name:
             pieces[-1] = (name, pieces[-1][1] + character)
         else:

@@ -13,7 +13,7 @@ from audit_pipeline.report.drawing import chart, line
 from audit_pipeline.report.plots import Plot, Shape
 
 HEAD = ("Code", "Measure", "Study", "5 %", "Median", "95 %", "Place", "p", "Studies")
-WIDTHS_MM = (9.0, 47.0, 15.0, 15.0, 15.0, 15.0, 38.0, 12.0, 12.0)
+WIDTHS_MM = (8.0, 58.0, 14.0, 14.0, 14.0, 14.0, 33.0, 12.0, 11.0)
 MOST = 12
 LEAST_STUDIES = 20
 """Below this many reference studies their 5 % and 95 % quantiles say nothing; the range is drawn alone."""
@@ -39,7 +39,7 @@ def gauged(findings: Sequence[Finding]) -> list[Finding]:
     return sorted(ranked[:MOST], key=lambda one: one.code)
 
 
-def story(findings: Sequence[Finding]) -> list[Flowable]:
+def story(findings: Sequence[Finding], type_style: str = "dense") -> list[Flowable]:
     """Return the table of gauges, or one line that says why there is none."""
     shown = gauged(findings)
     if not shown:
@@ -49,7 +49,7 @@ def story(findings: Sequence[Finding]) -> list[Flowable]:
     rest = placed - len(shown)
     notes = [NOTE] + ([FEW] if any(one.standing and one.standing.studies < LEAST_STUDIES for one in shown) else [])
     notes += [f"{text.counted(rest, 'more measure')} that lie closer to the reference: see the record."] if rest else []
-    table = tables.table(HEAD, rows, WIDTHS_MM, numeric=(2, 3, 4, 5, 7, 8), type_style="dense")
+    table = tables.table(HEAD, rows, WIDTHS_MM, numeric=(2, 3, 4, 5, 7, 8), type_style=type_style)
     return [table, tables.words(" ".join(notes), "caption")]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from reportlab.lib.units import mm
 
-from audit_pipeline.report import fonts, numbers, plots, statistics_text
+from audit_pipeline.report import fonts, input_facts, numbers, plots, statistics_text
 from audit_pipeline.report.plots import (
     BAND,
     BLUE,
@@ -56,7 +56,7 @@ def forest(rows: Sequence[Row]) -> Plot:
     for number, (title, row) in enumerate(lines, start=1):
         y = first - number * ROW
         if row is None:
-            plot.add(Words(place=(0, y), text=fonts.fitted(title, NAMES, TITLE, fonts.BOLD), size=TITLE, is_bold=True))
+            plot.add(Words(place=(0, y), text=fonts.fitted(title, COUNTS, TITLE, fonts.BOLD), size=TITLE, is_bold=True))
         else:
             _entry(plot, panels, row, f"   {row['level']}", y)
     return plot
@@ -69,7 +69,8 @@ def _lines(groups: Sequence[Row]) -> list[tuple[str, Row | None]]:
     for row in groups:
         if row["column"] != column:
             column = row["column"]
-            lines.append((f"{column} ({'planned' if row['is_planned'] else 'exploratory'})", None))
+            kind = "planned" if row["is_planned"] else "exploratory"
+            lines.append((f"{input_facts.field_name(str(column))} ({kind})", None))
         lines.append(("", row))
     return lines
 
@@ -123,25 +124,39 @@ def _entry(plot: Plot, panels: Sequence[Axes], row: Row, title: str, y: float) -
         plot.add(Words(place=(FULL, y), text=statistics_text.chance(least), size=TITLE, align="right"))
 
 
-def ladder(one: Row) -> Plot:
-    """Return the AUROC, or without labels the share of conclusions that stay, against the amount of one change."""
+def ladder_floor(ladders: Sequence[Row]) -> float:
+    """Return where the vertical axes of ladders begin, so that they can be compared: the tenth below all intervals."""
+    lowest = min(
+        (low for one in ladders for _, points in _series(one, _places(one)) for _, low, _, _ in points), default=0.0
+    )
+    return max(0.0, min(0.9, (int(lowest * 10)) / 10))
+
+
+def is_drawn(one: Row) -> bool:
+    """Return whether a ladder has a step with a value."""
+    return any(points for _, points in _series(one, _places(one)))
+
+
+def ladder(one: Row, floor: float) -> Plot:
+    """Return the AUROC, or without labels the share of conclusions that stay, against the amount of one change.
+
+    floor : where the vertical axis begins, see `ladder_floor`
+    """
     plot = Plot(PANEL_WIDTH, PANEL_HEIGHT, statistics_text.ladder_alternative(one))
     steps = one["steps"]
     places = _places(one)
     series = _series(one, places)
-    lowest = min((low for _, points in series for _, low, _, _ in points), default=0.0)
-    bottom = max(0.0, min(0.9, (int(lowest * 10)) / 10))
     span = [*places, *([one["unchanged"]] if one["unchanged"] is not None and steps[0]["amount"] else [])]
     ends = (min(span), max(span)) if max(span) > min(span) else (min(span) - 1, max(span) + 1)
     edge = 0.08 * (ends[1] - ends[0])
     limits = (ends[0] - edge, ends[1] + edge)
     axes = Axes(
-        left=24.0, bottom=24.0, width=PANEL_WIDTH - 30, height=PANEL_HEIGHT - 40, x=limits, y=(bottom, 1.0)
+        left=24.0, bottom=24.0, width=PANEL_WIDTH - 30, height=PANEL_HEIGHT - 40, x=limits, y=(floor, 1.0)
     )  # fmt: skip
     is_area = bool(steps[0]["classes"])
     titles = (statistics_text.amount_title(one), "AUROC" if is_area else "Conclusion stays")
     ticks = plots.round_ticks(*ends, most=4) if steps[0]["amount"] else ()
-    plots.frame(plot, axes, (ticks, plots.round_ticks(bottom, 1.0)), titles)
+    plots.frame(plot, axes, (ticks, plots.round_ticks(floor, 1.0)), titles)
     for number, (_, points) in enumerate(series):
         colour, dash = SERIES[number], DASHES[number]
         if len({x for x, *_ in points}) == len(points):  # several changes of one amount have no order

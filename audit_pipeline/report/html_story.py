@@ -15,7 +15,6 @@ from reportlab.platypus import CondPageBreak, Flowable, KeepInFrame, KeepTogethe
 
 from audit_pipeline.report import html_charts, html_figures, html_plots, html_table, layout, links, marks
 from audit_pipeline.report.charts import ClassBars
-from audit_pipeline.report.contact_sheet import Thumbnail
 from audit_pipeline.report.document import Heading
 from audit_pipeline.report.figures import ColourBar, Picture
 from audit_pipeline.report.glance import CheckMarks
@@ -24,6 +23,7 @@ from audit_pipeline.report.html_layers import Layers
 from audit_pipeline.report.html_words import plain, words
 from audit_pipeline.report.part_scores import Profile
 from audit_pipeline.report.plots import Plot
+from audit_pipeline.report.thumbnail import Thumbnail
 
 LOWEST_HEADING = 6
 PAPER_ONLY = (Spacer, CondPageBreak, PageBreak)

@@ -15,6 +15,7 @@ from audit_pipeline.report import (
     html_alternatives,
     html_evidence,
     html_page,
+    intake_figure,
     prediction_pages,
     record_pages,
     refusal_page,
@@ -82,6 +83,8 @@ def _audited(writer: Writer, shown: Shown) -> Markup:
 
 
 def _described(shown: Shown, picture: Picture) -> str:
+    if picture.panel.role in evidence.INTAKE:
+        return intake_figure.said_of(shown, picture.panel)
     if picture.layer is None:
         return html_alternatives.raw(shown, picture.panel)
     return html_alternatives.evidence(shown, picture.panel, picture.layer)

@@ -123,3 +123,12 @@ def digest(value: str) -> str:
     ('0123456789ab', '\u2013')
     """
     return value[:12] or MISSING
+
+
+def element(index: Sequence[int]) -> str:
+    """Return an index in array order with the word for what it counts.
+
+    >>> element((3, 20, 7)), element((20, 7))
+    ('voxel (3, 20, 7)', 'pixel (20, 7)')
+    """
+    return f"{'voxel' if len(index) == 3 else 'pixel'} ({', '.join(str(one) for one in index)})"

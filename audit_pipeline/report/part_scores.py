@@ -54,7 +54,7 @@ def _shown_classes(record: StudyRecord, prediction: PredictionFacts) -> list[str
 def _opening(parts: PartScores) -> str:
     along = "by their number in the source, counted from 0" if parts.axis is not None else "in the order of reading"
     return (
-        f"The network reads every {parts.kind} on its own, here {along}. The logit of each class is the {parts.rule}: "
+        f"The network reads {parts.kind} after {parts.kind}, here {along}. The logit of a class is the {parts.rule}: "
         "dots mark those that count, the line the result. Each profile has its own scale."
     )
 

@@ -42,8 +42,7 @@ def compact(shown: Shown, panels: Sequence[Panel], tallest: float) -> list[Flowa
     if not panels:
         return []
     methods = shown.methods(panels[0])
-    is_short = shown.is_tight and len(methods) > figure_numbers.MOST_METHODS
-    methods = methods[: 1 if is_short else figure_numbers.MOST_METHODS]
+    methods = methods[: 1 if shown.is_tight else figure_numbers.MOST_METHODS]
     columns = 2 * len(panels)
     width = (layout.content_size(shown.context.settings.paper)[0] - (columns - 1) * SMALL_GAP) / columns
     width = min(width, WIDEST)
@@ -113,12 +112,12 @@ def _lines(shown: Shown, panels: Sequence[Panel], methods: Sequence[str], scale:
 def _line(shown: Shown, panel: Panel, methods: Sequence[str], scale: float) -> list[list[Flowable]]:
     layers = {method: shown.layer(panel, method) for method in methods if method in panel.maps}
     strip = max(furniture(layer, scale) for layer in [None, *layers.values()])
-    stacks: list[list[Flowable]] = [
-        [Picture(panel, scale, shown.look, strip=strip), tables.words(captions.place(shown, panel), "caption")]
-    ]
+    place = captions.place(shown, panel, has_window=not shown.is_tight)
+    stacks: list[list[Flowable]] = [[Picture(panel, scale, shown.look, strip=strip), tables.words(place, "caption")]]
     for method in methods:
         layer = layers.get(method)
-        words = f"{text.capital(text.method(method))}. {captions.peak(shown, panel, method)}"
+        words = text.capital(text.method(method)) + "."
+        words += "" if shown.is_tight else f" {captions.peak(shown, panel, method)}"
         caption = tables.words(words.rstrip(), "caption")
         stacks.append([Picture(panel, scale, shown.look, layer, strip), caption] if layer else [])
     return stacks
@@ -131,7 +130,10 @@ def _legend(shown: Shown, panel: Panel, methods: Sequence[str], place: int, widt
     if place:
         layer = shown.layer(panel, methods[place - 1])
         title = captions.colour_bar(shown, panel, layer.method)
-        return [Spacer(1, 1.5 * mm), ColourBar(width, layer, shown.look, title)]
-    notes = [captions.cell(shown, panel, methods[0]), captions.scale(shown, panel, methods)]
+        peak = captions.peak(shown, panel, layer.method) if shown.is_tight else ""
+        below: list[Flowable] = [tables.words(peak, "caption")] if peak else []
+        return [Spacer(1, 1.5 * mm), ColourBar(width, layer, shown.look, title), *below]
+    notes = [captions.window(shown)] if shown.is_tight else []
+    notes += [captions.cell(shown, panel, methods[0]), captions.scale(shown, panel, methods)]
     notes += [captions.CONTOURS] if any(shown.layer(panel, method).contours for method in methods) else []
     return [Spacer(1, 1.5 * mm), tables.words(" ".join(filter(None, notes)), "caption")]

@@ -65,7 +65,7 @@ def story(shown: Shown) -> list[Flowable]:
         *_ladder(shown, prediction, width),
         *_panel(shown, prediction),
         figure_numbers.title(shown, "gauges", "The study among clean reference studies"),
-        *gauges.story(record.findings),
+        *gauges.story(record.findings, "tight" if shown.is_tight else "dense"),
     ]
 
 

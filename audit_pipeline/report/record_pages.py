@@ -5,13 +5,25 @@ from __future__ import annotations
 from reportlab.lib.units import mm
 from reportlab.platypus import CondPageBreak, Flowable, Spacer
 
-from audit_pipeline.report import check_table, input_facts, layer_table, layout, tables, text, vocabulary
+from audit_pipeline.report import (
+    check_table,
+    fonts,
+    input_facts,
+    intake_figure,
+    layer_table,
+    layout,
+    tables,
+    text,
+    vocabulary,
+    wide_fonts,
+)
 from audit_pipeline.report.context import ReportContext
 from audit_pipeline.report.document import Heading
 from audit_pipeline.report.evidence import Shown
-from audit_pipeline.study_record import ImageFacts, StudyRecord
+from audit_pipeline.study_record import StudyRecord
 
 FACTS_MM = (38.0, 140.0)
+NO_GLYPH = "No font here has some characters of this record; their code points are printed."
 LEAST_ROOM = 27 * mm
 """With less left on a page the checks start on the next one."""
 
@@ -25,7 +37,7 @@ def story(shown: Shown) -> list[Flowable]:
         Spacer(1, 2 * mm),
         _alone(Heading("Every check", "title")),
         *check_table.story(shown),
-        *_input(record.image, shown.context, type_style),
+        *_input(shown, type_style),
         *layer_table.layer_story(record.model.layer_choice, type_style),
         *provenance(record, shown.context, type_style),
     ]
@@ -37,24 +49,20 @@ def _alone(heading: Heading) -> Heading:
     return heading
 
 
-def _input(image: ImageFacts | None, context: ReportContext, type_style: str) -> list[Flowable]:
+def _input(shown: Shown, type_style: str) -> list[Flowable]:
+    image = shown.record.image
     if image is None:
         return []
-    width = layout.content_size(context.settings.paper)[0] / mm
-    items: list[Flowable] = [
+    width = layout.content_size(shown.context.settings.paper)[0] / mm
+    steps = [(str(number), step) for number, step in enumerate(image.steps, start=1)]
+    drawn = intake_figure.story(shown)
+    titled: list[Flowable] = drawn or ([Heading(intake_figure.TITLE, level=1)] if steps else [])
+    return [
         Heading("What went in"),
         tables.pairs_twice(input_facts.facts(image), width, type_style=type_style),
+        *titled,
+        *([tables.pairs(steps, (8.0, 170.0), type_style=type_style)] if steps else []),
     ]
-    steps = [(str(number), step) for number, step in enumerate(image.steps, start=1)]
-    return (
-        [
-            *items,
-            Heading("From source to model input", level=1),
-            tables.pairs(steps, (8.0, 170.0), type_style=type_style),
-        ]
-        if steps
-        else items
-    )
 
 
 def provenance(record: StudyRecord, context: ReportContext, type_style: str = "dense") -> list[Flowable]:
@@ -73,10 +81,18 @@ def provenance(record: StudyRecord, context: ReportContext, type_style: str = "d
         ("Software", text.software(context.versions)),
         ("Run, record", f"{context.run}, {record.schema}"),
     ]
-    steps = [(str(number), step) for number, step in enumerate(vocabulary.VERIFY, start=1)]
+    if fonts.lacking(_words_of(record)):
+        facts.append(("Fonts", f"{NO_GLYPH} {text.capital(wide_fonts.HOW_TO_GET)}."))
+    steps = [f"{number}. {step}" for number, step in enumerate(vocabulary.VERIFY, start=1)]
     return [
         Heading("Provenance"),
         tables.pairs(facts, FACTS_MM, type_style=type_style),
         Heading("How to verify this page offline", level=1),
-        tables.pairs(steps, (8.0, 170.0), type_style=type_style),
+        tables.words(" ".join(steps), "caption"),
     ]
+
+
+def _words_of(record: StudyRecord) -> list[str]:
+    """Return the texts of a record that others wrote."""
+    header = record.image.metadata.values() if record.image else ()
+    return [record.model.name, *record.model.classes, record.label or "", *record.facts.values(), *map(str, header)]

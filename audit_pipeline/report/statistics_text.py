@@ -293,6 +293,8 @@ def too_small(found: Row) -> str:
     >>> too_small({"k": 4, "n": 6, "value": 0.67, "low": None}), too_small({"k": None, "n": 9, "value": None})
     ('too small to judge: 4 of 6', 'too small to judge')
     """
+    if not found["n"]:
+        return "no case"
     return f"too small to judge: {found['k']} of {found['n']}" if found["k"] is not None else "too small to judge"
 
 

@@ -50,8 +50,8 @@ _SIZES = {
     "caption": (CAPTION, 9.2, fonts.REGULAR),
     "dense": (DENSE, 8.7, fonts.REGULAR),
     "dense head": (DENSE, 8.7, fonts.BOLD),
-    "tight": (TIGHT, 7.7, fonts.REGULAR),
-    "tight head": (TIGHT, 7.7, fonts.BOLD),
+    "tight": (TIGHT, 7.6, fonts.REGULAR),
+    "tight head": (TIGHT, 7.6, fonts.BOLD),
 }
 
 

@@ -8,6 +8,7 @@ from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, KeepInFrame, Paragraph, Spacer
 
 from audit_pipeline.findings import Finding
+from audit_pipeline.records import Task
 from audit_pipeline.report import (
     captions,
     charts,
@@ -31,6 +32,9 @@ from audit_pipeline.report.figures import EDGE, ColourBar, Picture, furniture, s
 from audit_pipeline.study_record import StudyRecord
 
 MOST_FINDINGS = 5
+SEPARATOR = "|"
+"""Between the classes of a label, where a study can have several."""
+
 KEY_HEIGHT, LEAST_KEY_HEIGHT, KEY_CAPTION = 88 * mm, 50 * mm, 48 * mm
 LONGEST_MESSAGE, LONGEST_ADVICE = 260, 180
 
@@ -100,7 +104,8 @@ def _conclusion(record: StudyRecord) -> list[Flowable]:
         *(tables.words(sentence, "body") for sentence in sentences),
     ]
     if record.label is not None:
-        items.append(tables.words(f"Reference label: {text.cut(record.label, 120)}", "body"))
+        label = record.label.replace(SEPARATOR, ", ") if record.prediction.task == Task.MULTILABEL else record.label
+        items.append(tables.words(f"Reference label: {text.cut(label, 120)}", "body"))
     return items
 
 

@@ -21,7 +21,7 @@ CHARACTERS_PER_MM = 14
 HEADS = {"table": "head", "dense": "dense head", "tight": "tight head"}
 """Style of a table's words -> style of its head."""
 
-PADDINGS = {"table": 1.3, "dense": 0.7, "tight": 0.45}
+PADDINGS = {"table": 1.3, "dense": 0.7, "tight": 0.3}
 """Points above and below the words of a row."""
 
 PAIR_NAME_SHARE = 0.21

@@ -64,13 +64,17 @@ def listed(items: Sequence[str], limit: int = 0) -> str:
     return f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
+SLACK, LEAST_WITH_SLACK = 40, 160
+"""Characters that a text may be too long before it is cut: to say that they are missing takes as many."""
+
+
 def cut(words: str, limit: int) -> str:
     """Return at most `limit` characters; what is missing is said.
 
     >>> cut("abcdef", 6), cut("abcdefg", 4)
     ('abcdef', 'abcd\u2026 (3 more characters in the record)')
     """
-    if len(words) <= limit:
+    if len(words) <= limit + (SLACK if limit > LEAST_WITH_SLACK else 0):
         return words
     return f"{words[:limit].rstrip()}\u2026 ({len(words) - limit} more characters in the record)"
 
@@ -241,7 +245,7 @@ def map_sentence(facts: ExplanationFacts) -> str:
     if facts.statistics.max <= 0:
         return f"{method(facts.method)} for {cut(facts.target_name, LONGEST_NAME)} holds no positive evidence."
     place = facts.statistics.peak_position_mm
-    where = f"at {numbers.position(place)}" if place else f"at voxel {voxel(facts.statistics.peak_index)}"
+    where = f"at {numbers.position(place)}" if place else f"at {numbers.element(facts.statistics.peak_index)}"
     return (
         f"The model's evidence for {cut(facts.target_name, LONGEST_NAME)} ({method(facts.method)}) peaks {where} "
         f"with {numbers.number(facts.statistics.peak_value)} {map_unit(facts.unit)}."
@@ -323,11 +327,12 @@ def software(versions: Mapping[str, str]) -> str:
 
 
 def prediction_cell(prediction: PredictionFacts | None) -> str:
-    """Return concluded classes with their probabilities for one cell of a table."""
+    """Return concluded classes with their probabilities for one cell of a table; without any, the most probable."""
     if prediction is None:
         return "no prediction"
     if not prediction.predicted:
-        return "no class above its threshold"
+        name, chance = max(prediction.probabilities.items(), key=lambda item: item[1])
+        return f"no class (highest: {cut(name, LONGEST_NAME)} {numbers.probability(chance)})"
     named = [
         f"{cut(name, LONGEST_NAME)} {numbers.probability(prediction.probabilities.get(name))}"
         for name in prediction.predicted

@@ -5,7 +5,8 @@ import pytest
 from evidence_factories import make_evidence, make_image, make_prepared
 from real_images import real_image
 
-from audit_pipeline.checks.laterality import is_chest, side_contradiction
+from audit_pipeline.checks.laterality import _mediastinal_reach, is_chest, side_contradiction
+from audit_pipeline.demo.chest_findings import chest
 from audit_pipeline.evidence import IntendedUse
 from audit_pipeline.findings import Outcome
 
@@ -138,3 +139,10 @@ def test_a_heart_far_less_bright_than_the_spine_tells_the_sides():
     found = [side_contradiction(make_evidence(image=radiograph(one))) for one in (values, values[:, ::-1])]
     assert [one.outcome for one in found] == [Outcome.PASS, Outcome.FLAG]
     assert found[0].value > 0.03
+
+
+@pytest.mark.parametrize("seed", [930_001, 930_005])
+def test_an_effusion_on_one_side_is_no_heart_there(seed):
+    seen = chest(seed, ("effusion",)).seen.values
+    assert _mediastinal_reach(seen) > 0.01
+    assert _mediastinal_reach(seen[:, ::-1]) < -0.01

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from audit_pipeline.demo.sample import chosen, main
+from audit_pipeline.demo.audit import AUDITS
+from audit_pipeline.demo.sample import TAKEN, chosen, renew
 from audit_pipeline.findings import Outcome, Verdict
 from audit_pipeline.records import Status
 from audit_pipeline.store.run_folder import RunFolder
@@ -31,6 +32,7 @@ PREDICTION = PredictionFacts(
     device="cpu",
     precision="fp32",
 )
+DEMO = tuple(card for _, card, _ in AUDITS)
 REFUSED = StudyRecord(
     study="0" * 12,
     status=Status.REFUSED,
@@ -61,6 +63,18 @@ def test_a_nodule_counts_as_found_only_where_there_is_one(record):
     assert chosen([record]) == {}
 
 
+def test_of_several_findings_called_as_labelled_the_study_with_the_most_is_chosen():
+    several = audited("2", predicted=("nodule", "effusion"), label="effusion|nodule")
+    wrong = audited("3", predicted=("nodule", "effusion", "pacemaker"), label="nodule|effusion")
+    assert chosen([audited("1"), several, wrong, audited("4")]) == {"found": several}
+
+
+def test_the_sample_takes_each_kind_of_model_and_a_large_audit():
+    assert set(DEMO) < set(TAKEN)
+    assert {"findings_2d", "slices_2d", "cohort_60"} == set(TAKEN) - set(DEMO)
+    assert TAKEN["cohort_60"].audit
+
+
 def test_kinds_that_are_not_there_are_left_out():
     assert chosen([]) == {}
     assert set(chosen([REFUSED])) == {"refused"}
@@ -71,7 +85,7 @@ def test_the_sample_holds_the_reports_of_the_demo(demo, tmp_path):
     sample = tmp_path / "sample"
     sample.mkdir()
     (sample / "left over.pdf").write_text("old")
-    main([str(demo.folder), str(sample)])
+    renew(demo.folder, sample, DEMO)
     names = {path.name for path in sample.iterdir()}
     assert {
         "ct_3d-audit.pdf",
@@ -96,5 +110,5 @@ def test_the_sample_holds_the_reports_of_the_demo(demo, tmp_path):
 
 @pytest.mark.slow
 def test_the_sample_stays_small_enough_for_git(demo, tmp_path):
-    main([str(demo.folder), str(tmp_path / "sample")])
+    renew(demo.folder, tmp_path / "sample", DEMO)
     assert sum(path.stat().st_size for path in (tmp_path / "sample").iterdir()) < 5 * 1024 * 1024

@@ -133,7 +133,7 @@ def test_the_fitted_head_separates_what_a_line_can_separate(name):
     card = read_card({**RECIPES[name].card, **UNPINNED})
     torch.manual_seed(0)
     network, pairs = Toy(len(card.classes)), separable()
-    script._fit_head(network, pairs)
+    script.fit_head(network, pairs)
     with torch.no_grad():
         for ill, well in pairs:
             ill_logit, well_logit = (evidence(network(torch.from_numpy(one.values)[None])) for one in (ill, well))
@@ -142,7 +142,7 @@ def test_the_fitted_head_separates_what_a_line_can_separate(name):
 
 def test_the_fitted_head_of_two_classes_is_as_sure_of_one_as_of_the_other():
     network = Toy(2)
-    script._fit_head(network, separable())
+    script.fit_head(network, separable())
     assert torch.allclose(network.head.weight[0], -network.head.weight[1])
     assert torch.allclose(network.head.bias[0], -network.head.bias[1])
     assert abs(network.head.weight[1, 0]) > 3 * abs(network.head.weight[1, 1])
@@ -157,7 +157,7 @@ def test_calibration_scales_and_shifts_the_evidence_to_where_the_tuning_phantoms
     with torch.no_grad():
         before = evidence(network(inputs))
         labels = torch.from_numpy(random.random(60)) < torch.sigmoid(3 * before - 1)
-        script._calibrate(network, Scores(before, labels, torch.zeros(60, 1), []))
+        script.calibrate(network, Scores(before, labels, torch.zeros(60, 1), []))
         after = evidence(network(inputs))
     scale, shift = np.polyfit(before.numpy(), after.numpy(), 1)
     assert after.numpy() == pytest.approx(scale * before.numpy() + shift, abs=1e-4)

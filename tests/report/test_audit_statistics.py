@@ -100,11 +100,10 @@ def test_the_net_benefit_is_printed_at_round_thresholds(nodule, text):
 
 def test_every_group_is_printed_with_its_cases(binary, text):
     for row in binary["statistics"]["subgroups"]:
-        assert (
-            f"{row['column'] or 'all'} {row['level'] or numbers.MISSING} {row['positives']} {row['negatives']}" in text
-        )
-    assert "sex (planned)" in text
-    assert "site (exploratory)" in text
+        column = row["column"].capitalize() or "all"
+        assert f"{column} {row['level'] or numbers.MISSING} {row['positives']} {row['negatives']}" in text
+    assert "Sex (planned)" in text
+    assert "Site (exploratory)" in text
 
 
 def test_ladders_are_printed_step_by_step(binary, text):

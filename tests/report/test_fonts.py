@@ -29,7 +29,7 @@ def test_markup_escapes_what_a_paragraph_would_take_for_a_tag():
 
 def test_hidden_and_unknown_characters_are_printed_as_code_points():
     assert fonts.clean("a\u202eb\u0000\u200b") == "a\\u202Eb\\u0000\\u200B"
-    assert fonts.clean("\u6f22 \U0001f9e0") == "\\u6F22 \\U0001F9E0"
+    assert fonts.clean("\u1780 \U0001f9e0") == "\\u1780 \\U0001F9E0"
 
 
 def test_line_ends_become_blanks_and_accents_are_composed():

@@ -43,7 +43,7 @@ def test_the_page_names_the_slices_that_count_by_their_number_in_the_source(case
     record = scored(case[0], (2, 3), 2.5, "mean of the 2 highest of 5 slices")
     shown = words(render_study(record, case[1], context()))
     assert "Scores of the slices" in shown
-    assert "The logit of each class is the mean of the 2 highest of 5 slices" in shown
+    assert "The logit of a class is the mean of the 2 highest of 5 slices" in shown
     assert "2 slices of 5 count, 12 and 13." in shown
 
 

@@ -56,7 +56,7 @@ def test_no_concluded_class_names_the_highest():
 def test_a_prediction_without_probabilities_says_so():
     assert text.conclusion(prediction({}, ())) == ("no class", ("The record holds no probabilities.",))
     assert text.prediction_cell(None) == "no prediction"
-    assert text.prediction_cell(prediction({"a": 0.2}, ())) == "no class above its threshold"
+    assert text.prediction_cell(prediction({"a": 0.2}, ())) == "no class (highest: a 0.200)"
 
 
 @pytest.mark.parametrize(
