@@ -52,5 +52,9 @@ def test_repeatability_is_one_for_equal_maps_and_chance_for_strangers():
     one, other = (torch.randn(20, 30, 30, generator=seeded(seed)) for seed in (0, 1))
     assert repeatability([one, 2 * one, one + 5]).value == 1
     assert repeatability([one, other]).value == pytest.approx(0.1 / 1.9, abs=0.015)
+    sparse = torch.zeros(1, 40, 10)
+    sparse[0, 7, :4] = torch.tensor([4.0, 3.0, 2.0, 1.0])
+    assert repeatability([sparse, sparse]).value == 1
+    assert repeatability([sparse, sparse.flip(1)]).value == 0
     with pytest.raises(ExplainError, match="at least 2"):
         repeatability([one])
