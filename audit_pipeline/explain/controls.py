@@ -101,9 +101,16 @@ def repeatability(runs: Sequence[Tensor], *, share: float = STRONGEST, seed: int
     found: list[float | None] = []
     for row in range(values.shape[1]):
         pairs = combinations([one for one in values[:, row] if np.ptp(one) > 0], 2)
-        known = [top_overlap(*pair, min(_standing_out(one, share) for one in pair)) for pair in pairs]
+        known = [_repeated(one, other, share) for one, other in pairs]
         found.append(float(np.mean(known)) if known else None)
     return mean_estimate(found, seed=seed, over="images")
+
+
+def _repeated(one: Matrix, other: Matrix, share: float) -> float:
+    """Return the overlap of two runs; equal maps repeat each other whatever ties they have."""
+    if np.array_equal(one, other):
+        return 1.0
+    return top_overlap(one, other, min(_standing_out(values, share) for values in (one, other)))
 
 
 def _standing_out(values: Matrix, share: float) -> float:

@@ -54,7 +54,9 @@ def test_repeatability_is_one_for_equal_maps_and_chance_for_strangers():
     assert repeatability([one, other]).value == pytest.approx(0.1 / 1.9, abs=0.015)
     sparse = torch.zeros(1, 40, 10)
     sparse[0, 7, :4] = torch.tensor([4.0, 3.0, 2.0, 1.0])
-    assert repeatability([sparse, sparse]).value == 1
+    assert repeatability([sparse, 2 * sparse]).value == 1
+    plateau = (sparse > 0).float()
+    assert repeatability([plateau, plateau]).value == 1
     assert repeatability([sparse, sparse.flip(1)]).value == 0
     with pytest.raises(ExplainError, match="at least 2"):
         repeatability([one])
