@@ -74,9 +74,10 @@ def chapter(summary: Summary) -> list[Flowable]:
     flow = summary.get("flow")
     if flow is None:
         return chapters.missing("Flow of studies", "flow", NOT_RECORDED)
+    drawn = diagram(flow)
     return [
-        *chapters.opened("Flow of studies", "flow", story_text.flow_found(flow)),
-        KeepTogether([Spacer(1, 1 * mm), diagram(flow), Spacer(1, 2 * mm)]),
+        *chapters.opened("Flow of studies", "flow", story_text.flow_found(flow), room=drawn.height),
+        KeepTogether([Spacer(1, 1 * mm), drawn, Spacer(1, 2 * mm)]),
         *_reasons(flow),
         *chapters.said_by_checks(summary, (BOUNDS,)),
     ]

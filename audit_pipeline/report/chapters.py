@@ -16,6 +16,9 @@ from audit_pipeline.report.document import Heading
 LEAST_ROOM = 55 * mm
 """Of a page for a chapter to begin on it."""
 
+HEADED = 30 * mm
+"""At most what a heading and its sentence take."""
+
 
 def anchor(name: str) -> str:
     """Return the place of a chapter in the document.
@@ -26,10 +29,13 @@ def anchor(name: str) -> str:
     return f"#chapter-{name}"
 
 
-def opened(title: str, name: str, sentence: str) -> list[Flowable]:
-    """Return the heading of a chapter, and below it the sentence that says what the chapter found."""
+def opened(title: str, name: str, sentence: str, *, room: float = 0.0) -> list[Flowable]:
+    """Return the heading of a chapter, and below it the sentence that says what the chapter found.
+
+    room : height in points of the figure that follows and must not be parted from them
+    """
     return [
-        CondPageBreak(LEAST_ROOM),
+        CondPageBreak(max(LEAST_ROOM, room + HEADED)),
         Spacer(1, 4 * mm),
         Heading(title, "title", anchor=anchor(name)),
         tables.words(sentence, "body"),
