@@ -6,7 +6,7 @@ import numpy as np
 from scipy.ndimage import binary_dilation
 
 from audit_pipeline.checks.declare import Result, check, not_evaluable
-from audit_pipeline.checks.masks import border_and_centre, chest_regions
+from audit_pipeline.checks.masks import border_and_centre, chest_regions, inner_border
 from audit_pipeline.checks.source_slices import grey_of, sampled
 from audit_pipeline.checks.wording import counted, listed, percent, shown
 from audit_pipeline.evidence import Evidence
@@ -38,14 +38,16 @@ COARSE, LEAST_EDGE = 256, 0.05
     provenance="dom",
     reference="DICOM PS3.3 C.7.6.3.1.2, Photometric Interpretation",
     advice="Fix the reader: MONOCHROME1 must be inverted exactly once.",
+    version=2,
 )
 def inverted_polarity(evidence: Evidence, *, limit: float = 0.0, tolerance: float = 0.02) -> Result:
     """Compare the brightness of the body with that of what surrounds it, on the source image.
 
     Value: (mean of the body - mean of the surroundings) / (99th - 1st percentile), flagged when it is below `limit` by
     more than `tolerance`. For a frontal chest radiograph the body is the mediastinum and the surroundings are the
-    lungs; else the body is the central half of the frame and the surroundings its outer twentieth. The edge of a
-    collimated radiograph does not tell. CT whose darkest part is air in HU has the right polarity whatever its edge
+    lungs; else the body is the central half of the frame and the surroundings its outer twentieth, or the twentieth
+    inside that where it is darker: a line around the picture surrounds nothing. The edge of a collimated radiograph
+    does not tell. CT whose darkest part is air in HU has the right polarity whatever its edge
     shows.
     """
     image = evidence.image
@@ -85,7 +87,9 @@ def _contrast(image: Image, scaled: Matrix, valid: Mask) -> tuple[float | None, 
         return None, "", ""
     if image.modality != "CT" and _is_collimated(scaled, border):
         return None, "", ""
-    return _difference(scaled, centre, border), "centre", "border"
+    rings = (border, inner_border(scaled.shape) & valid)
+    found = [one for ring in rings if (one := _difference(scaled, centre, ring)) is not None]
+    return max(found), "centre", "border"
 
 
 def _is_collimated(scaled: Matrix, border: Mask) -> bool:

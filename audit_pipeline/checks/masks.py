@@ -196,6 +196,13 @@ def border_and_centre(shape: Sequence[int]) -> tuple[Mask, Mask]:
     return np.broadcast_to(border, shape).copy(), np.broadcast_to(centre, shape).copy()
 
 
+def inner_border(shape: Sequence[int]) -> Mask:
+    """Return the twentieth of every slice inside the outer one of `border_and_centre`."""
+    places = [np.abs((np.arange(size) + 0.5) / size - 0.5) for size in shape[-2:]]
+    distance = np.maximum(places[0][:, None], places[1][None, :])
+    return np.broadcast_to((distance > 0.40) & (distance <= 0.45), shape).copy()
+
+
 def chest_regions(shape: Sequence[int]) -> tuple[Mask, Mask]:
     """Return where the mediastinum and the two lungs lie in a frontal chest radiograph that fills the frame."""
     rows, columns = ((np.arange(size) + 0.5) / size for size in shape[-2:])

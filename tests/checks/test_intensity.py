@@ -184,3 +184,13 @@ def test_an_image_that_is_mostly_invalid_is_flagged_and_critical_when_wholly(row
 def test_a_colour_image_is_judged_by_its_channels():
     values = np.random.default_rng(0).integers(0, 255, size=(20, 20, 3))
     assert blank(make_image(values, is_colour=True, modality="US")).outcome is Outcome.PASS
+
+
+def test_a_bright_line_around_the_picture_is_not_its_surroundings():
+    values = limb((128, 128))
+    framed = values.copy()
+    for edge in (np.s_[:3], np.s_[-3:], np.s_[:, :3], np.s_[:, -3:]):
+        framed[edge] = 0.75 * values.max()
+    assert polarity(make_image(framed, modality="DX", unit="stored value")).outcome is Outcome.PASS
+    inverted = values.max() - framed
+    assert polarity(make_image(inverted, modality="DX", unit="stored value")).outcome is Outcome.FLAG
