@@ -16,7 +16,7 @@ from audit_pipeline.checks import LEAST_STUDIES
 from audit_pipeline.cohort.discrimination import discrimination
 from audit_pipeline.demo.audit import AUDITS, WEIGHTS
 from audit_pipeline.demo.examples import example
-from audit_pipeline.demo.recipes import RECIPES
+from audit_pipeline.demo.recipes import RECIPES, SAMPLES
 from audit_pipeline.demo.train import HELD_OUT, REFERENCE, TRAINING, TUNING
 from audit_pipeline.explain.engine import explain_input
 from audit_pipeline.models.classifier import load_classifier
@@ -118,6 +118,7 @@ def test_every_file_is_small_and_is_the_pinned_one(card):
 
 def test_the_folder_holds_nothing_else():
     expected = {f"{name}{end}" for name in NAMES for end in ENDINGS}
+    expected |= {f"{name}{end}" for name in SAMPLES for end in ENDINGS[:2]}
     assert {path.name for path in Path(WEIGHTS).iterdir() if path.is_file()} == expected
 
 
