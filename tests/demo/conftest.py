@@ -5,15 +5,15 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from audit_pipeline.cli import app
 from audit_pipeline.demo.cohort import write_ct_cohort, write_dx_cohort
 
 
@@ -62,10 +62,9 @@ def demo(tmp_path_factory) -> DemoRun:
     """Return the demo as a user starts it."""
 
     def run(folder: Path) -> None:
-        ended = CliRunner().invoke(app, ["demo", "--output", str(folder / "runs"), "--json"])
-        if ended.exception is not None and not isinstance(ended.exception, SystemExit):
-            raise ended.exception
-        facts = {"code": ended.exit_code, "stdout": ended.stdout, "stderr": ended.stderr}
+        command = [sys.executable, "-m", "audit_pipeline", "demo", "--output", str(folder / "runs"), "--json"]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)  # free of the cost of coverage
+        facts = {"code": ended.returncode, "stdout": ended.stdout, "stderr": ended.stderr}
         (folder / "ended.json").write_text(json.dumps(facts))
 
     folder = _once(tmp_path_factory, "demo-run", run)
