@@ -20,6 +20,9 @@ from audit_pipeline.store.run_folder import RunFolder
 pytestmark = pytest.mark.slow
 
 RUNS = {"ct_3d": "ct", "cxr_2d": "dx"}
+UNUSED_COLUMN = "a column of the labels file is not used as a subgroup: no value stands there twice"
+"""Said of what tells every study of the demo from all others."""
+
 RAISED = {Outcome.NOTE, Outcome.FLAG, Outcome.CRITICAL}
 CLEAN = [f"study-{number:03d}" for number in range(CLEAN_CT)] + [f"radiograph-{n:03d}" for n in range(CLEAN_DX)]
 
@@ -57,7 +60,7 @@ def test_the_exit_code_says_that_some_studies_were_refused(demo):
 
 def test_standard_output_is_one_document_and_nothing_else_is_said(demo):
     assert [set(one) for one in demo.ended] == [{"folder", "report", "counts"}] * 2
-    assert demo.stderr == ""
+    assert set(demo.stderr.splitlines()) <= {UNUSED_COLUMN}
 
 
 def test_counts_are_those_of_the_cohorts(demo):
