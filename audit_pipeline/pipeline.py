@@ -44,8 +44,6 @@ from audit_pipeline.store.figures import figures_bytes
 from audit_pipeline.store.traits import traits_bytes
 from audit_pipeline.study_record import AnswerFacts, Failure, ModelFacts, StudyRecord
 
-"""Outcomes that ask for a reader."""
-
 WINDOW_UNIT = "Values are what a place adds to the logit of a window that holds it, averaged over those windows."
 """The caution of maps that are stitched of windows."""
 

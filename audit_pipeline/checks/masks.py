@@ -190,17 +190,21 @@ def otsu(values: Matrix) -> float:
 
 def border_and_centre(shape: Sequence[int]) -> tuple[Mask, Mask]:
     """Return the outer twentieth of every slice and its central half (half of each in-plane axis)."""
-    places = [np.abs((np.arange(size) + 0.5) / size - 0.5) for size in shape[-2:]]
-    distance = np.maximum(places[0][:, None], places[1][None, :])
+    distance = _from_middle(shape)
     border, centre = distance > 0.45, distance < 0.25
     return np.broadcast_to(border, shape).copy(), np.broadcast_to(centre, shape).copy()
 
 
 def inner_border(shape: Sequence[int]) -> Mask:
     """Return the twentieth of every slice inside the outer one of `border_and_centre`."""
-    places = [np.abs((np.arange(size) + 0.5) / size - 0.5) for size in shape[-2:]]
-    distance = np.maximum(places[0][:, None], places[1][None, :])
+    distance = _from_middle(shape)
     return np.broadcast_to((distance > 0.40) & (distance <= 0.45), shape).copy()
+
+
+def _from_middle(shape: Sequence[int]) -> Matrix:
+    """Return how far every place of a slice lies from its middle, 0 to 0.5, along the axis where that is more."""
+    rows, columns = (np.abs((np.arange(size) + 0.5) / size - 0.5) for size in shape[-2:])
+    return np.maximum(rows[:, None], columns[None, :])
 
 
 def chest_regions(shape: Sequence[int]) -> tuple[Mask, Mask]:

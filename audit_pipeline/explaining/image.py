@@ -150,7 +150,7 @@ def _explained(case: _Case, auditor: Auditor, wanted: Wanted, steps: _Steps) -> 
     steps("maps computed")
     seed = auditor.config.run.seed
     subject = Subject(network=auditor.classifier.network, values=case.prepared.values, like=maps.logits, seed=seed)
-    follow = once(partial(faithfulness_facts, subject=subject, settings=_curves(wanted)))
+    follow = once(partial(faithfulness_facts, subject=subject, settings=_curves(wanted, seed)))
     measured: dict[tuple[str, int], Facts] = {}
     for method in maps.values:
         for one in (one for one in explanations if one.method == method):
@@ -202,13 +202,13 @@ def _tests(
         subject,
         layer,
         forwards=wanted.sanity,
-        curves=_curves(wanted),
+        curves=_curves(wanted, subject.seed),
         on_test=lambda test: steps(f"{test.replace('_', ' ')} tested"),
     )
 
 
-def _curves(wanted: Wanted) -> CurveSettings:
-    return CurveSettings(steps=wanted.steps, nulls=wanted.nulls, reach=wanted.reach, batch=BATCH, seed=wanted.seed)
+def _curves(wanted: Wanted, seed: int) -> CurveSettings:
+    return CurveSettings(steps=wanted.steps, nulls=wanted.nulls, reach=wanted.reach, batch=BATCH, seed=seed)
 
 
 def _measured(one: Explanation, case: _Case) -> Facts:
