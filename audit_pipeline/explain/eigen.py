@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from audit_pipeline.explain.krylov import LEAST_CELLS, first_pairs
 from audit_pipeline.explain.method import EXPLAINERS, Explainer
 
 SQUARINGS = 12
@@ -121,21 +122,50 @@ def eigengradcam(activations: Tensor, gradients: Tensor) -> Tensor:
 def eigengradcam_of_uniform(activations: Tensor, weights: Tensor) -> Tensor:
     r"""Return what `eigengradcam` does where the gradient is the same at every place, for weights (N, K, C).
 
-    Then :math:`g \odot A` is :math:`A` with scaled channels, centred and measured once for all classes.
+    Then :math:`g \odot A` is :math:`A` with scaled channels, centred and measured once for all classes, and its Gram
+    matrices are not formed where a few products with them do.
     """
     centred = activations.flatten(2)
     centred = centred - centred.mean(dim=2, keepdim=True)
-    scale = (weights.abs() * centred.abs().amax(dim=2).unsqueeze(1)).amax(dim=2, keepdim=True)
-    unit = weights / _not_zero(scale)
+    peaks = centred.abs().amax(dim=2, keepdim=True)
+    centred /= _not_zero(peaks)
+    # channels and weights of at most 1, whose squares do not leave the range of float32
+    unit = weights * peaks.mT
+    scale = unit.abs().amax(dim=2, keepdim=True)
+    unit /= _not_zero(scale)
+    mean = torch.bmm(unit, centred)
+    is_small = min(centred.shape[1:]) < LEAST_CELLS
+    projection = _of_products(unit, centred) if is_small else _proven(unit, centred, mean)
+    component = _signed(projection.flatten(0, 1) * scale.reshape(-1, 1), mean.flatten(0, 1))
+    return component.reshape(*weights.shape[:2], *activations.shape[2:])
+
+
+def _of_products(unit: Tensor, centred: Tensor) -> Tensor:
+    r"""Return the projections (N, K, P) of centred values (N, C, P) with channels scaled by weights (N, K, C)."""
     # image by image, so that products of all classes and images are never held at once
     products = (one.unsqueeze(2) * image for one, image in zip(unit, centred, strict=True))
     if centred.shape[1] <= centred.shape[2]:
-        projection = torch.cat([_projection(product) for product in products])
-    else:
-        projection = _over_cells(torch.cat([product.mT @ product for product in products]))
-    projection *= scale.reshape(-1, 1)
-    component = _signed(projection, torch.bmm(unit, centred).flatten(0, 1))
-    return component.reshape(*weights.shape[:2], *activations.shape[2:])
+        return torch.stack([_projection(product) for product in products])
+    return _over_cells(torch.cat([product.mT @ product for product in products])).reshape(
+        *unit.shape[:2], centred.shape[2]
+    )
+
+
+def _proven(unit: Tensor, centred: Tensor, start: Tensor) -> Tensor:
+    r"""Return what `_of_products` does, without a product of gradient and activation where `krylov` proves it right."""
+    squares, shape = unit.square(), start.shape
+
+    def times(vectors: Tensor) -> Tensor:
+        return torch.bmm(squares * torch.bmm(vectors.reshape(shape), centred.mT), centred).flatten(0, 1)
+
+    trace = torch.bmm(squares, centred.square().sum(dim=2, keepdim=True))
+    found = first_pairs(times, start.flatten(0, 1), trace.flatten())
+    projection = (found.vectors * found.levels.clamp(min=0).sqrt().unsqueeze(1)).reshape(shape)
+    is_proven = found.is_proven.reshape(shape[:2])
+    for image in torch.nonzero(~is_proven.all(dim=1)).flatten().tolist():
+        unsure = ~is_proven[image]
+        projection[image, unsure] = _of_products(unit[image, unsure][None], centred[image][None])[0]
+    return projection
 
 
 EXPLAINERS.add(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from audit_pipeline.errors import ExplainError
 from audit_pipeline.explain.cam import Pooling, block_size, fused, pooled_gradcam, uniform, upsample
-from audit_pipeline.explain.closed import CLOSED_FORMS, constant_weights
+from audit_pipeline.explain.closed import CLOSED_FORMS, Chunks, joined, weighed
 from audit_pipeline.explain.fingerprint import unchanged
 from audit_pipeline.explain.forward import (
     cut_forward,
@@ -34,7 +34,6 @@ from audit_pipeline.explain.token_layers import choose_token_layer, is_transform
 from audit_pipeline.explain.verification import Verification, verify
 from audit_pipeline.records import Floats
 
-Chunks = Iterable[tuple[slice, dict[str, Tensor]]]
 Functions = Mapping[str, CamFunction]
 Targets = Sequence[int] | Callable[[Tensor], Sequence[int]] | None
 
@@ -303,8 +302,9 @@ def _maps(
     columns: dict[str, list[Tensor]] = {method: [] for method in functions}
     floors: list[Tensor] = []
     is_uniform = torch.ones(len(values), dtype=torch.bool, device=values.device)
-    for _, found in chunks:
-        gradients, weights = found[layer], constant_weights(found[layer])
+    is_closed = not shallow and set(functions) <= set(closed)
+    for found, weights in joined(chunks, layer) if is_closed else weighed(chunks, layer):
+        gradients = found[layer]
         for method, function in functions.items():
             if shallow and method == "layercam":
                 column = _fused(nodes, found, function)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from audit_pipeline.errors import ExplainError, LayerError
 
-STACKED_ELEMENTS = 8_000_000
+STACKED_ELEMENTS = 3_000_000
 """Elements of the gradients that are held at once, so that memory does not grow with the classes."""
 
 

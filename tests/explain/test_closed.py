@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from audit_pipeline import explain_batch
-from audit_pipeline.explain import engine
+from audit_pipeline.explain import closed
 from audit_pipeline.explain.closed import CLOSED_FORMS, constant_weights
 from audit_pipeline.explain.eigen import leading
 from audit_pipeline.explain.methods import EXPLAINERS
@@ -66,13 +66,28 @@ def test_a_gradient_that_differs_in_its_last_bit_has_no_closed_form():
     gradients[1, 2, 3, 1, 1, 1] = torch.nextafter(gradients[1, 2, 3, 1, 1, 1], torch.tensor(9.0))
     assert constant_weights(gradients) is None
     assert constant_weights(torch.full_like(gradients, torch.nan)) is None
+    gradients[0, 0, 0] += torch.arange(3).reshape(3, 1, 1)
+    assert constant_weights(gradients) is None
+
+
+def test_chunks_in_a_row_are_joined_where_they_have_weights_and_keep_their_order():
+    activations, weights = drawn(3, 5)
+    same = spread(weights, activations).contiguous()
+    varying = torch.randn(same.shape, generator=torch.Generator().manual_seed(2))
+    chunks = [(slice(0), {"act": one}) for one in (same, 2 * same, varying, 3 * same)]
+    first, second, third = list(closed.joined(chunks, "act"))
+    assert torch.equal(first[1], torch.cat([weights, 2 * weights], dim=1))
+    assert torch.equal(first[0]["act"], torch.cat([same, 2 * same], dim=1))
+    assert second[1] is None
+    assert torch.equal(second[0]["act"], varying)
+    assert torch.equal(third[1], 3 * weights)
 
 
 @both
 def test_the_engine_gives_the_same_maps_with_and_without_closed_forms(make_net, make_batch, dimensions, monkeypatch):
     net, images = make_net(dimensions), make_batch(dimensions)
     found = explain_batch(net, images, methods=list(CLOSED_FORMS), layer="act")
-    monkeypatch.setattr(engine, "constant_weights", lambda _gradients: None)
+    monkeypatch.setattr(closed, "constant_weights", lambda _gradients: None)
     expected = explain_batch(net, images, methods=list(CLOSED_FORMS), layer="act")
     for method, values in found.values.items():
         torch.testing.assert_close(values, expected.values[method], rtol=1e-4, atol=1e-6)
