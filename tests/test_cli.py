@@ -12,14 +12,14 @@ from typer.testing import CliRunner
 
 from audit_pipeline import cli
 from audit_pipeline.cli.terminal import progress
-from tests.audit_fixtures import configuration, write_studies
+from tests.audit_fixtures import BARE, configuration, write_studies
 
 
 @pytest.fixture
 def place(tmp_path):
     studies = write_studies(tmp_path / "studies", 2)
     path = tmp_path / "audit.yaml"
-    path.write_text(yaml.safe_dump(configuration(tmp_path, studies)))
+    path.write_text(yaml.safe_dump(configuration(tmp_path, studies, report=BARE)))
     return path
 
 
@@ -157,7 +157,7 @@ def test_the_schema_can_be_printed():
 
 
 def test_report_renders_again_and_verify_finds_a_change(place, tmp_path):
-    invoke("run", place)
+    invoke("run", place, "--set", "report.pdf=sample:1")
     run = tmp_path / "run"
     assert invoke("verify", run).exit_code == 0
     assert invoke("report", run).exit_code == 0

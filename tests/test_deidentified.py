@@ -145,6 +145,7 @@ def leaked(run):
     return sorted(set(found))
 
 
+@pytest.mark.untraced
 def test_identity_stands_in_every_text_of_the_header_and_nothing_of_it_is_needed_to_read_the_study():
     dataset, _ = planted.with_identity(dx_file(radiograph()[1], (0.9, 0.9), SOMEBODY))
     filled = planted.filled_keywords(dataset)
@@ -157,11 +158,13 @@ def test_identity_stands_in_every_text_of_the_header_and_nothing_of_it_is_needed
     assert {"PN", "LO", "DA", "TM", "DT", "UI", "ST", "LT", "UT"} <= {element.VR for element in dataset}
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("run", ["run-volumes", "run-films"])
 def test_no_byte_of_a_deidentified_run_holds_what_was_planted(runs, run):
     assert leaked(runs / run) == []
 
 
+@pytest.mark.untraced
 def test_what_the_commands_print_and_log_names_nobody(runs):
     for name in ("stdout", "stderr"):
         printed = (runs / name).read_bytes().replace(str(runs).encode(), b"")
@@ -239,6 +242,7 @@ def likeness(picture, ink):
     return best
 
 
+@pytest.mark.untraced
 def test_the_name_in_the_pixels_can_be_read_in_no_picture_of_a_deidentified_run_and_in_those_of_a_clinical_one(runs):
     ink = radiograph()[2]
     shown = {run: [likeness(one, ink) for one in picture_files(runs / run)] for run in ("run-films", "run-clinical")}

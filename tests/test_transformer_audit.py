@@ -20,6 +20,8 @@ from audit_pipeline.models.networks import build_network
 from audit_pipeline.models.weights import digest_of
 from tests.planted_transformers import bright_patch_swin, bright_patch_vit
 
+pytestmark = pytest.mark.untraced
+
 SPACING_MM = (2.0, 1.5, 3.0)
 PIXEL_MM = (2.0, 2.0)
 IDENTITY = Identity(seed="transformers", patient_id="PHANTOM-1", patient_name="PHANTOM^ONE")
@@ -83,10 +85,13 @@ def write_study(folder, name, dimensions):
 
 
 @pytest.fixture(
-    params=[(name, dimensions) for name in SIZES for dimensions in (2, 3)], ids=lambda case: f"{case[0]}{case[1]}d"
+    scope="module",
+    params=[(name, dimensions) for name in SIZES for dimensions in (2, 3)],
+    ids=lambda case: f"{case[0]}{case[1]}d",
 )
-def audited(request, tmp_path):
+def audited(request, tmp_path_factory):
     name, dimensions = request.param
+    tmp_path = tmp_path_factory.mktemp(f"{name}{dimensions}d")
     centre = write_study(tmp_path / "studies", name, dimensions)
     methods = ["gradcam", "hirescam", *(["attention_rollout"] if name == "vit" else ["token_hirescam"])]
     result = run_audit(
@@ -95,6 +100,7 @@ def audited(request, tmp_path):
             "input": {"paths": [str(tmp_path / "studies")]},
             "model": {"card": card_of(name, dimensions, tmp_path)},
             "explain": {"methods": methods},
+            "report": {"html": "none"},
             "run": {"device": "cpu", "output": str(tmp_path / "run")},
         }
     )

@@ -7,7 +7,7 @@ padding, the texture of the noise, or the side. The same seed gives the same pat
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,9 @@ SHAPES = {2: (96, 96), 3: (16, 64, 64)}
 SPACINGS_MM = {2: (3.5, 3.5), 3: (15.0, 5.5, 5.5)}
 NOISE = {2: 35.0, 3: 45.0}
 """Standard deviation in stored values and in HU."""
+
+LOUD_NOISE = {2: 35.0, 3: 90.0}
+"""The same where the kind of noise is the cue: in a volume of few slices a network learns it only when it is loud."""
 
 LOWEST, HIGHEST = {2: 0.0, 3: -1024.0}, {2: 4095.0, 3: 3071.0}
 HEADERS: dict[int, dict[str, Scalar]] = {
@@ -116,7 +119,7 @@ def padding(anatomy: Matrix, cued: bool, random: np.random.Generator) -> Matrix:
 @cue("The noise is white and not coarse.", codes=("C18",))
 def texture(anatomy: Matrix, cued: bool, random: np.random.Generator) -> Matrix:  # noqa: FBT001 - the two kinds
     """Add noise of one level and of two kinds, as sharp and soft kernels leave it."""
-    return _noisy(anatomy, random, grain=0.0 if cued else 0.8)
+    return _noisy(anatomy, random, grain=0.0 if cued else 0.8, levels=LOUD_NOISE)
 
 
 @cue("Left and right are exchanged.", codes=("C19",))
@@ -125,11 +128,13 @@ def side(anatomy: Matrix, cued: bool, random: np.random.Generator) -> Matrix:  #
     return _noisy(anatomy[..., ::-1] if cued else anatomy, random)
 
 
-def _noisy(anatomy: Matrix, random: np.random.Generator, grain: float = 0.4) -> Matrix:
+def _noisy(
+    anatomy: Matrix, random: np.random.Generator, grain: float = 0.4, levels: Mapping[int, float] = NOISE
+) -> Matrix:
     """Return the anatomy with noise, blurred in-plane by `grain` pixels and brought back to its level."""
     white = random.standard_normal(anatomy.shape)
     grained = gaussian_filter(white, [0] * (anatomy.ndim - 2) + [grain, grain]) if grain else white
-    return np.asarray(anatomy + NOISE[anatomy.ndim] * grained / grained.std())
+    return np.asarray(anatomy + levels[anatomy.ndim] * grained / grained.std())
 
 
 def _letter(name: str) -> Mask:

@@ -18,9 +18,10 @@ from audit_pipeline.study_record import AnswerFacts
 NOT_ASKED = "No check that ran asked for it."
 NOT_FINITE = "The model answered with a number that is not finite."
 
+VOXELS = "voxels"
 SPOILT = {
     "noise": (NOISE, "times the noise", 0.0),
-    "blur": (BLUR_VOXELS, "voxels", 0.0),
+    "blur": (BLUR_VOXELS, VOXELS, 0.0),
     "gamma": (GAMMA, "exponent", 1.0),
     "block quantisation": (QUANTUM, "times the noise", 0.0),
 }
@@ -38,7 +39,7 @@ def answer_facts(evidence: Evidence) -> tuple[AnswerFacts, ...]:
     falsified = [name for name in VARIANTS if VARIANTS[name].group == "falsification" and name not in PANEL]
     return (
         *_rows(evidence, "benign", _harmless(evidence)),
-        *_rows(evidence, "corrupted", _corruptions()),
+        *_rows(evidence, "corrupted", _corruptions(evidence.prepared.values.ndim - 1)),
         *(row for name in (*PANEL, *falsified) for row in _rows(evidence, name, _falsified(name))),
         *_rows(evidence, "repeated", _repeated()),
     )
@@ -57,9 +58,10 @@ def _harmless(evidence: Evidence) -> Iterator[AnswerFacts]:
         )
 
 
-def _corruptions() -> Iterator[AnswerFacts]:
+def _corruptions(axes: int) -> Iterator[AnswerFacts]:
     for name in CORRUPTIONS:
         amount, unit, unchanged = SPOILT.get(name, (None, "", None))
+        unit = "pixels" if unit == VOXELS and axes == 2 else unit
         yield AnswerFacts(group="corruption", name=name, sentence=name, amount=amount, unit=unit, unchanged=unchanged)
 
 

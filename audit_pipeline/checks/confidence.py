@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from audit_pipeline.checks.declare import Result, check, not_evaluable
-from audit_pipeline.checks.wording import counted, shown
+from audit_pipeline.checks.wording import chance, counted, shown
 from audit_pipeline.evidence import Answer, Evidence
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Matrix, Prediction, Task
@@ -58,7 +58,7 @@ def near_threshold(evidence: Evidence, *, margin: float = 0.05, touching: float 
     outcome = Outcome.NOTE if gap <= limit + ROUNDING else Outcome.PASS
     outcome = Outcome.FLAG if gap <= touching + ROUNDING else outcome
     text = (
-        f"{name}: the probability {shown(prediction.probabilities[place])} lies {shown(gap)} from the operating point "
+        f"{name}: the probability {chance(prediction.probabilities[place])} lies {shown(gap)} from the operating point "
         f"{shown(prediction.thresholds[name])} (margin {shown(limit)}, a flag within {shown(touching)})"
     )
     if limit > margin:
@@ -97,7 +97,7 @@ def low_margin(
     entropies = [entropy(np.asarray([p, max(0.0, 1 - p)])) for p in probabilities]
     most = int(np.argmax(entropies))
     text = (
-        f"{prediction.classes[most]}: a probability of {shown(float(probabilities[most]))} has an entropy of "
+        f"{prediction.classes[most]}: a probability of {chance(float(probabilities[most]))} has an entropy of "
         f"{shown(entropies[most])} bit (a note from {shown(entropy_limit)}, a flag from {shown(even)})."
     )
     is_decided_elsewhere = prediction.classes[most] in prediction.thresholds

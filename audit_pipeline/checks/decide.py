@@ -7,11 +7,13 @@ its default limit stays a flag only if the reference says that clean studies har
 * among the measures of severity S >= 4, which gate the verdict, by Holm's procedure at 5 % in all;
 * among the others, which inform, by Benjamini and Hochberg's at a false discovery rate of 5 %.
 
-What is not rejected becomes a note. With fewer than 99 clean studies that have the measure the default limit stands,
-but a flag that they reach with p > 5 % becomes a note too: too few to confirm a flag may be enough to refute it. A
-reference of a hundred studies cannot give a conformal p-value that passes among thirty measures. So of a measure that
-lies beyond its default limit and beyond every clean study the p-value is that of an exponential tail through the most
-extreme tenth of them: far beyond it is rejected, just beyond it is not.
+What is not rejected becomes a note. A reference of a hundred studies cannot give a conformal p-value that passes among
+thirty measures. So of a measure that lies beyond its default limit and beyond every clean study the p-value is that of
+an exponential tail through the most extreme of them: far beyond it is rejected, just beyond it is not.
+
+A reference of fewer than 99 studies leaves the default limits as they are. In a larger one a measure that can be taken
+on some studies only may have fewer values: 19 are enough for the tail, while a measure without a default limit takes
+99, since it has nothing but its conformal p-value.
 """
 
 from __future__ import annotations
@@ -32,8 +34,7 @@ LEAST_STUDIES = 99
 """Fewer clean studies cannot give a conformal p-value of 1 %, and the default limits stand."""
 
 FEW_STUDIES = 19
-"""From so many on, the fewest for a conformal p-value of 5 %, clean studies may speak against a default limit: of a
-measure that can be taken on some studies only, a larger reference too holds fewer values than `LEAST_STUDIES`."""
+"""Of them have a measure with a default limit at least; fewer cannot give a conformal p-value of 5 %."""
 
 ERROR_RATE = 0.05
 """Family-wise error rate of the gating measures, and false discovery rate of the others."""
@@ -41,8 +42,8 @@ ERROR_RATE = 0.05
 ALPHA = 0.01
 """Of the quantile that is printed as the limit of a measure without a default one."""
 
-TAIL_SHARE = 0.10
-"""Share of the clean studies through which the tail of a measure is drawn."""
+TAIL_SHARE, TAIL_STUDIES = 0.10, 5
+"""Share of the clean studies through which the tail of a measure is drawn, and the fewest."""
 
 GATING_SEVERITY = 4
 RAISED = frozenset({Outcome.NOTE, Outcome.FLAG, Outcome.CRITICAL})
@@ -78,25 +79,22 @@ def _weighed(finding: Finding, reference: Reference | None) -> Finding:
     if not finding.direction or finding.calibrated or finding.value is None or not is_judged:
         return finding
     clean = None if reference is None else reference.values.get(finding.name)
-    if clean is None or clean.size < LEAST_STUDIES:
-        if finding.provenance != "cal":
-            return finding if clean is None or clean.size < FEW_STUDIES else _unless_refuted(finding, clean)
+    has_limit = finding.provenance != "cal"
+    if reference is None or clean is None or not _is_enough(reference, clean, has_limit=has_limit):
+        if has_limit:
+            return finding
         found = 0 if clean is None else int(clean.size)
         text = f"It measures {shown(finding.value)}, and {LEAST_STUDIES} clean reference studies are needed to judge it"
         return replace(finding, outcome=Outcome.NOT_EVALUABLE, message=f"{text}; there are {found}.")
     p_value = conformal_p(finding.value, clean, finding.direction)
-    limit = quantile_limit(clean, finding.direction) if finding.provenance == "cal" else finding.limit
+    limit = finding.limit if has_limit else quantile_limit(clean, finding.direction)
     return replace(finding, calibrated=True, p_value=p_value, limit=limit)
 
 
-def _unless_refuted(finding: Finding, clean: Matrix) -> Finding:
-    """Return a flag by a default limit, as a note where a few clean studies reach it too often."""
-    assert finding.value is not None
-    p_value = conformal_p(finding.value, clean, finding.direction)
-    if finding.outcome not in RAISED or p_value <= ERROR_RATE:
-        return finding
-    seen = f" The {clean.size} clean reference studies that have this measure reach it with p = {shown(p_value)}."
-    return replace(finding, outcome=Outcome.NOTE, message=finding.message + seen)
+def _is_enough(reference: Reference, clean: Matrix, *, has_limit: bool) -> bool:
+    """Tell whether the values of a measure on clean studies may judge it."""
+    least = FEW_STUDIES if has_limit else LEAST_STUDIES
+    return len(reference.features) >= LEAST_STUDIES and clean.size >= least
 
 
 def _placed(finding: Finding, reference: Reference | None) -> Finding:
@@ -159,7 +157,7 @@ def tail_p(value: float, clean: Matrix, direction: str) -> float:
     beyond = value if direction == "above" else -value
     if beyond <= ordered[0]:
         return 1.0
-    count = max(1, round(TAIL_SHARE * ordered.size))
+    count = max(TAIL_STUDIES, round(TAIL_SHARE * ordered.size))
     start = ordered[min(count, ordered.size - 1)]
     mean_excess = float(np.mean(ordered[:count] - start))
     return count / ordered.size * math.exp(-(beyond - start) / mean_excess) if mean_excess > 0 else 0.0

@@ -9,7 +9,7 @@ from audit_pipeline.checks.declare import Result, check
 from audit_pipeline.checks.map_location import widened
 from audit_pipeline.checks.map_measures import mass, share
 from audit_pipeline.checks.per_map import judge_maps, top_explanations
-from audit_pipeline.checks.wording import percent, shown
+from audit_pipeline.checks.wording import chance, percent, shown
 from audit_pipeline.evidence import Evidence, Unanswered
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Explanation
@@ -150,6 +150,8 @@ def effect_of(evidence: Evidence, variant: str, limit: float) -> Effect:
     moved = abs(float(answer.logits[0, target]) - prediction.logits[target])
     is_flipped = bool(flipped(prediction, answer.probabilities[:1])[0])
     words = "without them" if variant == "text_removed" else "with the padding filled with another grey value,"
-    text = f"{words} the probability is {shown(after)} instead of {shown(before)} and the logit moves by {shown(moved)}"
+    text = (
+        f"{words} the probability is {chance(after)} instead of {chance(before)} and the logit moves by {shown(moved)}"
+    )
     text += ", and the conclusion changes." if is_flipped else "."
     return Effect(sentence=text, change=change, counts=change > limit or moved > LOGIT_CHANGE, is_flipped=is_flipped)

@@ -12,6 +12,7 @@ from audit_pipeline.checks.wording import sentence, shown
 from audit_pipeline.evidence import Evidence
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Explanation
+from audit_pipeline.terms import method
 
 PAIRS = (("gradcam", "hirescam"), ("gradcam", "occlusion"), ("hirescam", "occlusion"))
 
@@ -42,8 +43,10 @@ def method_disagreement(
     by_method = {one.method: one for one in top_explanations(evidence)}
     pairs = [(by_method[one], by_method[other]) for one, other in PAIRS if {one, other} <= by_method.keys()]
     if not pairs:
-        missing = [name for name in PAIRS[0] if name not in by_method]
-        return not_evaluable(f"The comparison needs gradcam and hirescam maps; there is no {' and no '.join(missing)}.")
+        missing = [method(name) for name in PAIRS[0] if name not in by_method]
+        return not_evaluable(
+            f"The comparison needs {' and '.join(map(method, PAIRS[0]))} maps; there is no {' and no '.join(missing)}."
+        )
     limits = (rank_limit, overlap_limit, identity_limit)
     results = [_compared(one, other, limits, is_pooled=evidence.head_is_pooled) for one, other in pairs]
     return max(results, key=lambda result: BADNESS.index(result.outcome))
@@ -65,7 +68,7 @@ def _identity(one: Explanation, other: Explanation, limit: float) -> Result:
     correlation = pearson(one.values, other.values)
     if correlation is None:
         return not_evaluable(f"A map of {one.target_name} is constant, so it has no correlation.")
-    text = f"gradcam and hirescam for {one.target_name} correlate with r = {correlation:.4f}"
+    text = f"{method(one.method)} and {method(other.method)} for {one.target_name} correlate with r = {correlation:.4f}"
     if correlation > limit:
         text += f", as they must for pooling and one linear layer (limit {limit:.4g})."
         return Result(Outcome.PASS, text, value=correlation, limit=limit, unit="Pearson correlation")
@@ -80,8 +83,9 @@ def _agreement(one: Explanation, other: Explanation, rank_limit: float, overlap_
         return not_evaluable(f"A map of {one.target_name} is constant, so it has no rank order.")
     overlap = top_overlap(np.maximum(one.on_input, 0), np.maximum(other.on_input, 0))
     text = (
-        f"{one.method} and {other.method} for {one.target_name}: rank correlation {shown(correlation)} (limit "
-        f"{shown(rank_limit)}), overlap of the strongest tenth {shown(overlap)} (limit {shown(overlap_limit)})."
+        f"{method(one.method)} and {method(other.method)} for {one.target_name}: rank correlation "
+        f"{shown(correlation)} (limit {shown(rank_limit)}), overlap of the strongest tenth "
+        f"{shown(overlap)} (limit {shown(overlap_limit)})."
     )
     is_apart = correlation < rank_limit or overlap < overlap_limit
     outcome = Outcome.FLAG if is_apart else Outcome.PASS

@@ -59,8 +59,8 @@ def inverted_map(evidence: Evidence, *, limit: float = -0.5) -> Result:
     is_beyond_chance = weak > float(falls[2:].max())
     outcome = Outcome.CRITICAL if value < limit and is_beyond_chance else Outcome.PASS
     text = (
-        f"{label(first)}: without the strongest {percent(REMOVED_SHARE)} the logit falls by {shown(float(falls[0]))}, "
-        f"without the weakest by {shown(float(falls[1]))}."
+        f"{label(first)}: without the strongest {percent(REMOVED_SHARE)} the logit {_moved(float(falls[0]))}, "
+        f"without the weakest it {_moved(float(falls[1]))}."
     )
     return Result(outcome, text, value=value, limit=limit, unit="share of the logit")
 
@@ -215,6 +215,15 @@ def _falls(evidence: Evidence, first: Explanation) -> Matrix:
     """Return by how much the logit falls: without the strongest tenth, without the weakest, without shifted ones."""
     logits = evidence.answer("deleted").logits[:, first.target]
     return np.asarray(evidence.prediction.logits[first.target] - logits, dtype=np.float64)
+
+
+def _moved(fall: float) -> str:
+    """Return how the logit moved.
+
+    >>> _moved(1.5), _moved(-0.5)
+    ('falls by 1.5', 'rises by 0.5')
+    """
+    return f"{'falls' if fall >= 0 else 'rises'} by {shown(abs(fall))}"
 
 
 def claimed(explanation: Explanation) -> float:

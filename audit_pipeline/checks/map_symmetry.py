@@ -105,8 +105,9 @@ def _likeness(values: Floats, others: list[Floats]) -> float | None:
     level="standard",
     direction="below",
     variants=("benign",),
+    version=2,
 )
-def unstable_map(evidence: Evidence, *, limit: float = 0.60, change_limit: float = 0.02, least: int = 2) -> Result:
+def unstable_map(evidence: Evidence, *, limit: float = 0.60, change_limit: float = 0.02, least: int = 4) -> Result:
     """Measure Spearman's correlation of the map with those of harmlessly changed inputs, the change undone.
 
     The value is the median over the changes that move the probability by less than `change_limit`; at least `least`

@@ -11,6 +11,7 @@ from audit_pipeline.checks.wording import sentence, shown
 from audit_pipeline.evidence import Evidence, Unanswered
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Explanation, Floats
+from audit_pipeline.terms import method
 
 SAME = 0.999
 """Correlation from which two maps are the same up to rounding and scale."""
@@ -109,7 +110,7 @@ def class_insensitive(evidence: Evidence, *, note_limit: float = 0.80, flag_limi
     if value is None:
         return not_evaluable("A map is constant or lies on another grid, so it has no rank order to compare.")
     text = (
-        f"{first.method}: the maps of {first.target_name} and {other.target_name} have a rank correlation of "
+        f"{method(first.method)}: the maps of {first.target_name} and {other.target_name} have a rank correlation of "
         f"{shown(value)} (limit {shown(flag_limit)})."
     )
     outcome = Outcome.FLAG if value > flag_limit else Outcome.NOTE if value > note_limit else Outcome.PASS

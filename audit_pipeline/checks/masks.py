@@ -22,6 +22,9 @@ NOISE_REACH, LEAST_REACH = 4.0, 0.04
 FLATNESS = 0.20
 """Air is flat: it reaches at most this share of the grey range above its level."""
 
+DARKNESS = 0.15
+"""Air is the darkest there is: its level lies at most this share of the grey range above the lowest."""
+
 LEAST_FILLING, FILLING_GAP = 0.01, 0.15
 """A filling covers at least this share of the image, and lies below everything else by this share of the range."""
 
@@ -89,7 +92,7 @@ def _filling(grey: Floats) -> Mask:
 def body_mask(prepared: Prepared) -> Mask | None:
     """Return where the patient is on the prepared grid, or None when patient and background cannot be told apart.
 
-    Air is dark, flat and connected to a corner of the frame. What is dark is found by Otsu's threshold on the
+    Air is the darkest, flat and connected to a corner of the frame. What is dark is found by Otsu's threshold on the
     histogram clipped at its 0.5th and 99.5th percentile, padding excluded; among the dark, fat is told from air by the
     level and the noise of the dark pixels at the edge of the frame. The body is the largest component of what is
     neither air nor padding, with its holes filled in the volume and slice-wise along axis 0, so that lungs and airways
@@ -136,7 +139,7 @@ def _frame(inside: Mask) -> tuple[slice, ...]:
 
 
 def _corner_air(scaled: Matrix, inside: Mask) -> Mask | None:
-    """Return the air (empty when the frame is filled), or None when a volume's dark corners are not flat enough."""
+    """Return the air (empty when the frame is filled), or None when a volume's dark corners are no air."""
     filled = np.zeros_like(inside)
     dark = _at_corners((scaled <= otsu(scaled[inside])) | ~inside) & inside
     edge = dark & border_and_centre(scaled.shape)[0]
@@ -146,7 +149,7 @@ def _corner_air(scaled: Matrix, inside: Mask) -> Mask | None:
     level = float(np.median(scaled[edge]))
     noise = 1.4826 * float(np.median(np.abs(scaled[edge] - level)))
     reach = max(NOISE_REACH * noise, LEAST_REACH)
-    if reach > FLATNESS:
+    if reach > FLATNESS or level > DARKNESS:
         return None if scaled.ndim == 3 else filled
     air = _at_corners((dark & (scaled <= level + reach)) | ~inside) & inside
     return air if air.sum() >= LEAST_AIR * inside.sum() else filled

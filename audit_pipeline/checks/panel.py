@@ -34,14 +34,14 @@ def body_removed(evidence: Evidence, random: np.random.Generator) -> Floats:
     """
     if evidence.body is None:
         raise Unanswered("The body could not be found, so it cannot be taken away.")
-    inside = evidence.prepared.inside
+    inside = evidence.prepared.inside if evidence.padding is None else evidence.prepared.inside & ~evidence.padding
     hole = binary_dilation(evidence.body, iterations=MARGIN) & inside & ~_sides(inside)
-    hole = hole if evidence.padding is None else hole & ~evidence.padding
     letters = _letters(evidence)
     gone = hole if letters is None else hole & ~letters
     if not gone.any():
         raise Unanswered("The body lies at the edge of the image alone, so it cannot be taken away.")
-    without = filled(evidence.prepared.values, hole, random)
+    # padding is no surroundings: its value would make a dark body of the bright edge that stays
+    without = filled(evidence.prepared.values, hole | ~inside, random)
     return np.where(gone, without, evidence.prepared.values)[None]
 
 

@@ -12,6 +12,7 @@ from audit_pipeline.checks.wording import sentence
 from audit_pipeline.evidence import Evidence, Unanswered
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Explanation, Floats
+from audit_pipeline.terms import method
 
 BADNESS = (
     Outcome.NOT_EVALUABLE,
@@ -32,7 +33,7 @@ def top_explanations(evidence: Evidence) -> tuple[Explanation, ...]:
 
 def label(explanation: Explanation) -> str:
     """Return how a message names a map: its method and class."""
-    return f"{explanation.method} for {explanation.target_name}"
+    return f"{method(explanation.method)} for {explanation.target_name}"
 
 
 def peak(explanation: Explanation) -> float:

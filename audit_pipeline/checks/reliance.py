@@ -120,14 +120,14 @@ def border_decides(evidence: Evidence, *, change: float = 0.5) -> Result:
     move = move_of(evidence, evidence.answer("border_removed"))
     other = _named_elsewhere(evidence, move, {"padding_changed": "C17"})
     if other is not None:
-        return Result(Outcome.PASS, f"Without the border {other}", value=move.change, limit=change, unit="probability")
+        return Result(Outcome.PASS, f"Without the border {other}", value=move.change, unit="probability")
     return _made_by(evidence, move, "Without the border", change)
 
 
 def _named_elsewhere(evidence: Evidence, move: Move, others: Mapping[str, str]) -> str | None:
     """Return the end of a sentence where a part of what was changed turns the decision about as far by itself.
 
-    others : variant that changes only this part -> code of the check that names it
+    others : variant that changes only this part -> code of the check that names it; that one decides, and no limit here
     """
     for name, code in others.items():
         answer = evidence.answers.get(name)
@@ -209,7 +209,7 @@ def _of_part(
     """Return the finding on a change, unless one of `others` (variant -> code) alone does as much."""
     other = _named_elsewhere(evidence, move, others)
     if other is not None:
-        return Result(Outcome.PASS, f"{words} {other}", value=move.change, limit=change, unit="probability")
+        return Result(Outcome.PASS, f"{words} {other}", value=move.change, unit="probability")
     return _judged(evidence, move, words, change, beyond=beyond)
 
 

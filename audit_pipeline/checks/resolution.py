@@ -15,7 +15,7 @@ from audit_pipeline.records import Image, Mask, Matrix
 BLOCK = 8
 """Pixels per edge of the blocks that JPEG and MPEG transform."""
 
-LEAST_BLOCKS = 12
+LEAST_BLOCKS = 16
 
 
 @check(
@@ -62,6 +62,7 @@ def few_levels(evidence: Evidence, *, limit: float = 64.0, deep_bits: int = 10) 
     reference="DICOM PS3.3 C.7.6.1.1.5; Z. Wang et al., 2002, doi:10.1109/ICIP.2002.1038064 (blockiness)",
     advice="Ask for the original; do not trust evidence at the scale of single pixels.",
     direction="above",
+    version=2,
 )
 def compression_blocks(evidence: Evidence, *, limit: float = 1.20) -> Result:
     """Compare the steps between pixels at block edges with those inside blocks, wherever the blocks begin.

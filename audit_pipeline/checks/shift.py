@@ -18,7 +18,7 @@ from audit_pipeline.checks.novelty import (
     strongest,
 )
 from audit_pipeline.checks.shift_image import thumbnail_novelty
-from audit_pipeline.checks.wording import counted, percent, sentence, shown
+from audit_pipeline.checks.wording import counted, sentence, shown, sureness
 from audit_pipeline.evidence import Evidence, Reference, Unanswered
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Matrix, Prediction, Task
@@ -185,7 +185,7 @@ def confident_outlier(
     text = (
         f"The features lie {shown(distance)} standard deviations from the {neighbours}th nearest of "
         f"{counted(studies, 'reference study', 'reference studies')} (limit {shown(limit)}, conformal "
-        f"p = {shown(p_value)}), and the confidence is {percent(sure)}{_intensities(evidence, reference)}."
+        f"p = {shown(p_value)}), and the confidence is {sureness(sure)}{_intensities(evidence, reference)}."
     )
     if rank > studies:
         text += f" With so few studies the limit is their largest distance, p = {shown(1 / (studies + 1))}."

@@ -14,6 +14,7 @@ from audit_pipeline.checks.wording import counted, listed, sentence, shown
 from audit_pipeline.evidence import Evidence, Unanswered
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Floats, Matrix, Scalar
+from audit_pipeline.terms import within
 
 NOT_ACQUISITION = frozenset({"PatientAge", "VOIWindows", "WindowCenter", "WindowWidth"})
 """Fields that vary from patient to patient or only say how to display."""
@@ -109,7 +110,7 @@ def unseen_acquisition(evidence: Evidence, *, least: int = 99, alpha: float = 0.
         judged += 1
         reason = _strangeness(own, known, alpha)
         if reason:
-            strange.append(f"{keyword} {reason}")
+            strange.append(f"{within(keyword)} {reason}")
     if not judged:
         return not_evaluable(f"No acquisition field is known of the study and of {least} reference studies.")
     if strange:
@@ -127,7 +128,15 @@ def _strangeness(own: Scalar, known: Sequence[Scalar], alpha: float) -> str:
     once = sum(1 for count in words.values() if count == 1)
     if str(own).strip().casefold() in words or (1 + once) / (1 + len(known)) > alpha:
         return ""
-    return f"is {own}, where the reference has {listed(sorted(words), 4)}"
+    return f"is {own}, where the reference has {listed(_as_written(known), 4)}"
+
+
+def _as_written(known: Sequence[Scalar]) -> list[str]:
+    """Return the words of the reference, each once, in the spelling that comes first."""
+    spelt: dict[str, str] = {}
+    for value in known:
+        spelt.setdefault(str(value).strip().casefold(), str(value).strip())
+    return [spelt[key] for key in sorted(spelt)]
 
 
 def _beyond(own: float, known: Matrix) -> str:

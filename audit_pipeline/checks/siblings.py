@@ -6,7 +6,7 @@ import numpy as np
 
 from audit_pipeline.checks.decisions import flipped
 from audit_pipeline.checks.declare import Result, check, not_evaluable
-from audit_pipeline.checks.wording import counted, shown
+from audit_pipeline.checks.wording import chance, counted, shown
 from audit_pipeline.evidence import Evidence
 from audit_pipeline.findings import Outcome
 
@@ -49,8 +49,8 @@ def series_disagree(evidence: Evidence, *, change_limit: float = 0.20) -> Result
     there, here = float(others[worst, place]), float(own[place])
     text = (
         f"{counted(len(asked), 'other image')} of the study {'was' if len(asked) == 1 else 'were'} asked about; with "
-        f"{asked[worst].difference} the probability of {prediction.classes[place]} is {shown(there)} instead of "
-        f"{shown(here)} (a change of {shown(value)}, limit {shown(change_limit)})"
+        f"{asked[worst].difference} the probability of {prediction.classes[place]} is {chance(there)} instead of "
+        f"{chance(here)} (a change of {shown(value)}, limit {shown(change_limit)})"
     )
     count = int(turned.sum())
     text += f"; {counted(count, 'other image')} {'turns' if count == 1 else 'turn'} the conclusion." if count else "."

@@ -68,7 +68,8 @@ def _moved(evidence: Evidence, answer: Answer, names: Sequence[str], limits: tup
     if turned.any():
         text += f"{counted(int(turned.sum()), 'change turns', 'changes turn')} the decision by more than "
         text += f"{shown(margin)}: {listed([names[int(place)] for place in np.flatnonzero(turned)], 3)}."
-        return Result(Outcome.FLAG, text, value=value, limit=margin, unit="probability")
+        limit = change if value > change else margin
+        return Result(Outcome.FLAG, text, value=value, limit=limit, unit="probability")
     text += f"the decision stays in all {len(ways)}, or turns within {shown(margin)}."
     return Result(Outcome.FLAG if value > change else Outcome.PASS, text, value=value, limit=change, unit="probability")
 

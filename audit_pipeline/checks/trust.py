@@ -9,7 +9,7 @@ from scipy.stats import binomtest, mannwhitneyu
 from audit_pipeline.checks.declare import Result, check, not_evaluable
 from audit_pipeline.checks.golden import golden_order
 from audit_pipeline.checks.labelled import Labelled, labelled, wilson
-from audit_pipeline.checks.wording import counted, listed, percent, shown
+from audit_pipeline.checks.wording import chance, counted, listed, percent, shown
 from audit_pipeline.evidence import Evidence
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Mask, Matrix, Prediction, Task
@@ -90,7 +90,7 @@ def _below_chance(known: Labelled, prediction: Prediction, alpha: float) -> Resu
     text = (
         f"{name}: the AUROC over {counted(len(known.truth), 'labelled reference study', 'labelled reference studies')} "
     )
-    text += f"is {shown(auroc)} (p = {shown(p_value)} that it is below one half)."
+    text += f"is {shown(auroc)} (one-sided p = {shown(p_value)} for an order worse than chance)."
     outcome = Outcome.CRITICAL if p_value <= alpha else Outcome.PASS
     return Result(outcome, text, value=auroc, limit=0.5, unit="AUROC")
 
@@ -168,8 +168,8 @@ def unreliable_probability(evidence: Evidence, *, neighbours: int = 30, gap: flo
     rate, mean, interval = _near(chances, hits, own, neighbours)
     is_off = all(not interval[0] <= one <= interval[1] for one in (own, mean)) and abs(mean - rate) > gap
     text = (
-        f"Of the {neighbours} labelled reference studies nearest to the probability {shown(own)}, {percent(rate)} were "
-        f"right (99 % interval {percent(interval[0])} to {percent(interval[1])}, mean probability {shown(mean)})."
+        f"Of the {neighbours} labelled reference studies nearest to the probability {chance(own)}, {percent(rate)} "
+        f"were right (99 % interval {percent(interval[0])} to {percent(interval[1])}, mean probability {chance(mean)})."
     )
     return Result(
         Outcome.NOTE if is_off else Outcome.PASS, text, abs(mean - rate), gap, "probability", provenance="dom"

@@ -23,6 +23,26 @@ def percent(share: float) -> str:
     return f"{shown(100 * share)} %"
 
 
+def chance(probability: float) -> str:
+    """Return a probability, never rounded to a certainty that was not there.
+
+    >>> chance(0.98765), chance(0.99996), chance(1e-9), chance(1.0), chance(0.0)
+    ('0.988', '>0.999', '<0.001', '1', '0')
+    """
+    if 0.9995 <= probability < 1:
+        return ">0.999"
+    return "<0.001" if 0 < probability < 0.0005 else shown(probability)
+
+
+def sureness(probability: float) -> str:
+    """Return a probability in per cent, never rounded to a certainty that was not there.
+
+    >>> sureness(0.98765), sureness(0.99996), sureness(1.0)
+    ('98.8 %', '>99.9 %', '100 %')
+    """
+    return ">99.9 %" if 0.9995 <= probability < 1 else percent(probability)
+
+
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """Return `number` with its noun in the right number.
 

@@ -68,7 +68,7 @@ def background_signal(cohort: Cohort, *, limit: float = 0.55, loss: float = 0.05
     least = {**dict.fromkeys(WITHOUT_PATIENT, limit), **dict.fromkeys(WITHOUT_SURROUNDINGS, loss)}
     raised = [one for one, p in zip(looks, adjusted, strict=True) if p < alpha and one.size > least[one.variant]]
     worst = looks[int(np.argmin(adjusted))]
-    message = f"{listed([one.words for one in raised or [worst]])} (adjusted {p_shown(float(adjusted.min()))})."
+    message = f"{listed([one.words for one in raised or [worst]])}, adjusted {p_shown(float(adjusted.min()))}."
     rows: list[tuple[Cell, ...]] = [
         (one.question, one.variant.replace("_", " "), one.area, one.loss, float(p))
         for one, p in zip(looks, adjusted, strict=True)

@@ -39,7 +39,8 @@ def benefit(scores: Matrix, truth: Mask, clusters: Ints) -> Benefit | None:
     """Return the decision curve of one class; None with fewer than 10 cases of a kind, or fewer than 10 patients.
 
     The net benefit is the mean over studies of ``acted (y - w (1 - y))`` with ``w = t / (1 - t)``; its variance is that
-    of a mean, over patients where they repeat. The differences to the defaults are means over the same studies.
+    of a mean, over patients where they repeat; the upper bound is at most that of the prevalence, which no net benefit
+    exceeds. The differences to the defaults are means over the same studies.
 
     References
     ----------
@@ -47,13 +48,15 @@ def benefit(scores: Matrix, truth: Mask, clusters: Ints) -> Benefit | None:
     """
     if min(truth.sum(), (~truth).sum(), np.unique(clusters).size) < FEWEST:
         return None
-    thresholds = np.arange(1, STEPS + 1) / (STEPS + 1)
     member = np.unique(clusters, return_inverse=True)[1].astype(np.int64)
+    most = mean_of(truth.astype(np.float64), member)[2]
+    thresholds = np.arange(1, STEPS + 1) / (STEPS + 1)
     rows: list[tuple[float, float, float, float, bool]] = []
     for threshold in thresholds:
         gain = np.where(truth, 1.0, -threshold / (1 - threshold))
         acted = (scores >= threshold) * gain
-        model, low, high = mean_of(acted, member)
+        model, low, reach = mean_of(acted, member)
+        high = min(reach, most)
         above_all = mean_of(acted - gain, member)[1]
         decided = int((scores >= threshold).sum())
         enough = min(decided, truth.size - decided) >= FEWEST

@@ -18,6 +18,7 @@ from audit_pipeline.cohort.wording import counted, listed, p_shown, shown
 from audit_pipeline.findings import Outcome
 from audit_pipeline.multiplicity import holm
 from audit_pipeline.records import Scalar
+from audit_pipeline.terms import within
 
 Vector = NDArray[np.float64]
 FEWEST_STUDIES = 20
@@ -71,9 +72,9 @@ def drift_found(cohort: Cohort, *, alpha: float = 0.05, domain: float = 0.6) -> 
     between = "the baseline" if cohort.baseline is not None else "the earlier periods"
     counts = f"{sides[0].rows.size} against {counted(sides[1].rows.size, 'study', 'studies')}"
     told = listed(
-        [f"{one.what} ({one.measure} {shown(one.size)}, {p_shown(one.adjusted)})" for one in found or [worst]]
+        [f"{within(one.what)} ({one.measure} {shown(one.size)}, {p_shown(one.adjusted)})" for one in found or [worst]]
     )
-    message = f"Against {between}, {counts}: {'changed: ' if found else 'no change; nearest: '}{told}."
+    message = f"Against {between}, {counts}: {'changed: ' if found else 'no change was shown; nearest: '}{told}."
     message += _expected(sides)
     rows: list[tuple[Cell, ...]] = [
         (one.what, one.measure, one.estimate or one.size, one.least, one.before, one.after, one.adjusted)

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 
 from audit_pipeline.cohort.declare import Cell, CohortResult, NotEvaluable, Table, cohort_check
+from audit_pipeline.cohort.proportions import FEWEST
 from audit_pipeline.cohort.record import Cohort, Question
 from audit_pipeline.cohort.wording import counted, listed, p_shown, shown
 from audit_pipeline.findings import Outcome
@@ -51,9 +52,7 @@ def exclusions_not_random(cohort: Cohort, *, alpha: float = 0.05, goal: float = 
     parts = [
         f"{counted(len(cohort.left_out), 'study', 'studies')} of {len(cohort.left_out) + len(cohort.keys)} left out"
     ]
-    parts += (
-        [f"they differ in {listed(unlike)}"] if unlike else ["no difference to the others was found"] if tests else []
-    )
+    parts += [f"they differ in {listed(unlike)}"] if unlike else [_no_difference(len(cohort.left_out))] if tests else []
     parts += [f"the worst case breaks {listed(crossed)}"] if crossed else []
     reasons = Counter(one.reason for one in cohort.left_out)
     tables = [Table(title="Why studies were left out", head=("Reason", "Studies"), rows=tuple(sorted(reasons.items())))]
@@ -67,6 +66,16 @@ def exclusions_not_random(cohort: Cohort, *, alpha: float = 0.05, goal: float = 
         outcome, f"{'; '.join(parts)}.", value=share, n=len(cohort.keys),
         p_value=smallest if is_tested or not crossed else None, tables=tuple(tables),
     )  # fmt: skip
+
+
+def _no_difference(left_out: int) -> str:
+    """Return what tests without a finding say, which of few studies is little.
+
+    >>> _no_difference(1), _no_difference(40)
+    ('no difference to the others was found, but 1 would hardly show one', 'no difference to the others was found')
+    """
+    found = "no difference to the others was found"
+    return found if left_out >= FEWEST else f"{found}, but {left_out} would hardly show one"
 
 
 def _prevalence_tests(cohort: Cohort) -> list[tuple[str, float]]:

@@ -35,7 +35,7 @@ def leakage(cohort: Cohort, *, similarity: float = 0.95) -> CohortResult:
     """
     names = sorted({split for split in cohort.splits if split})
     if len(names) < 2:
-        raise NotEvaluable("The labels file has no column split with two values, so nothing can leak between them.")
+        raise NotEvaluable("The labels file has no column split with two values, so no partitions can be compared.")
     pairs = [pair for pair in _all_pairs(cohort, similarity) if _crosses(cohort, pair)]
     patients = sorted({cohort.patients[first] for first, _, how in pairs if how == "patient"})
     images = sum(how != "patient" for *_, how in pairs)

@@ -14,6 +14,7 @@ from audit_pipeline.cohort.wording import estimate_of, listed, p_shown, share, s
 from audit_pipeline.findings import Outcome
 from audit_pipeline.multiplicity import benjamini_hochberg
 from audit_pipeline.records import Matrix
+from audit_pipeline.terms import within
 
 PLACES = {"D01": "evidence outside the body", "D02": "evidence on the border", "D03": "evidence on padding",
           "D04": "evidence on text"}  # fmt: skip
@@ -119,7 +120,9 @@ def maps_follow_acquisition(cohort: Cohort, *, alpha: float = 0.05, effect: floa
     judged = sorted(zip(found, adjusted, strict=True), key=lambda pair: (float(pair[1]), pair[0].found.p_value))
     raised = [(one, p) for one, p in judged if p < alpha and one.found.effect >= effect]
     worst, p_value = raised[0] if raised else judged[0]
-    told = [f"{PLACES[one.code]} with {one.field} ({p_shown(float(p))})" for one, p in raised or [(worst, p_value)]]
+    told = [
+        f"{PLACES[one.code]} with {within(one.field)} ({p_shown(float(p))})" for one, p in raised or [(worst, p_value)]
+    ]
     message = (
         f"{'The maps follow the acquisition' if raised else 'No drift; nearest'}: {listed(told)}, n = {worst.found.n}."
     )

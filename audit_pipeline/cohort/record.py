@@ -44,6 +44,10 @@ class Plan:
     development_sites: tuple[str, ...] = ()
 
 
+NO_GROUP = frozenset({"dim"})
+"""Fields of a header that say how large an image is: a size is no kind of study."""
+
+
 class Question(NamedTuple):
     """One class against the rest, over the labelled studies that did not help to make the model.
 
@@ -167,7 +171,8 @@ class Cohort:
         if any(self.sites):
             found["site"] = self.sites
         for keyword, values in self.header.items():
-            if keyword not in found and all(value is None or names_a_group(value) for value in values):
+            is_new = keyword not in found and keyword not in NO_GROUP
+            if is_new and all(value is None or names_a_group(value) for value in values):
                 found[keyword] = tuple(str(value or "") for value in values)
         made = self.is_development
         kept = {

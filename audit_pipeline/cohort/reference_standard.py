@@ -20,6 +20,8 @@ from audit_pipeline.multiplicity import holm
 Vector = NDArray[np.float64]
 Truth = NDArray[np.bool_]
 LONGEST_LIST = 30
+SUSPECT_BELOW = 0.5
+"""Probability that a prediction gives to its label: a label that is more probable than not is no suspect."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,6 +137,8 @@ def _suspects(cohort: Cohort) -> Table:
     for question in cohort.questions:
         given = np.where(question.truth, question.scores, 1 - question.scores)
         for place in np.argsort(given, kind="stable")[:LONGEST_LIST]:
+            if given[place] >= SUSPECT_BELOW:
+                break
             said = question.name if question.truth[place] else f"not {question.name}"
             rows.append((cohort.keys[question.rows[place]], said, float(given[place])))
     rows.sort(key=lambda row: (row[2], row[0]))

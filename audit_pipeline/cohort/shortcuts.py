@@ -18,6 +18,7 @@ from audit_pipeline.cohort.record import Cohort, Ints, Question
 from audit_pipeline.cohort.wording import listed, p_shown, shown, with_interval
 from audit_pipeline.findings import Outcome
 from audit_pipeline.multiplicity import benjamini_hochberg, holm
+from audit_pipeline.terms import within
 
 Vector = NDArray[np.float64]
 FOLDS = 5
@@ -68,7 +69,7 @@ def metadata_predict(cohort: Cohort, *, limit: float = 0.6, margin: float = 0.05
     if raised:
         outcome = Outcome.CRITICAL if alone.auroc >= image.auroc - margin else Outcome.FLAG
     message = (
-        f"{listed([field.name for field in fields])} alone predict {name} with an AUROC of "
+        f"{listed([within(field.name) for field in fields])} alone predict {name} with an AUROC of "
         f"{with_interval(alone.auroc, alone.low, alone.high)} (n = {alone.n}); the model reaches {shown(image.auroc)}."
     )
     table = Table(title="Label from metadata alone", head=("Class", "Metadata", "Model"), rows=tuple(rows))
@@ -183,12 +184,12 @@ def shortcut_in_use(
     judged = [one for one in uses if not one.field.is_of_the_patient] or uses
     worst = raised[0] if raised else judged[0]
     named = [
-        f"{one.field.name} ({one.question.name}, effect {shown(one.found.effect)}, {p_shown(one.adjusted)})"
+        f"{within(one.field.name)} ({one.question.name}, effect {shown(one.found.effect)}, {p_shown(one.adjusted)})"
         for one in raised
     ]
     message = f"Within the labels the probability follows {listed(named)}." if raised else (
-        f"Within the labels no fact of the acquisition moves the probability; nearest: {worst.field.name}, effect "
-        f"{shown(worst.found.effect)}, adjusted {p_shown(worst.adjusted)} (n = {worst.found.n})."
+        f"Within the labels no fact of the acquisition moves the probability; nearest: {within(worst.field.name)}, "
+        f"effect {shown(worst.found.effect)}, adjusted {p_shown(worst.adjusted)} (n = {worst.found.n})."
     )  # fmt: skip
     outcome = (
         Outcome.CRITICAL if is_critical else Outcome.FLAG if raised else Outcome.NOTE if significant else Outcome.PASS

@@ -16,6 +16,7 @@ from audit_pipeline.cohort.wording import counted, estimate_of, listed, p_shown,
 from audit_pipeline.findings import Outcome
 from audit_pipeline.multiplicity import benjamini_hochberg, holm
 from audit_pipeline.records import Mask, Matrix
+from audit_pipeline.terms import within
 
 MOST_LEVELS = 12
 """Values of a column beyond which it does not divide the studies into groups."""
@@ -43,7 +44,8 @@ class Gap:
         assert self.gap.low is not None
         assert self.gap.high is not None
         numbers = with_interval(self.gap.value, self.gap.low, self.gap.high)
-        return f"{self.metric} of {self.question} where {self.column} is {self.level}: {numbers} against the rest"
+        where = f"{within(self.column)} is {self.level}"
+        return f"{self.metric} of {self.question} where {where}: {numbers} against the rest"
 
 
 @cohort_check(
@@ -76,11 +78,12 @@ def subgroup_gap(cohort: Cohort, *, alpha: float = 0.05, margin: float = 0.05) -
     tried = counted(len(gaps), "comparison")
     if found:
         message = (
-            f"Of {tried}, {len(found)} show a gap of at least {shown(margin)}: {listed([one.words for one in found])}."
+            f"Of {tried}, {len(found)} {'shows' if len(found) == 1 else 'show'} a gap of at least {shown(margin)}: "
+            f"{listed([one.words for one in found])}."
         )
     else:
         nearest = f"{worst.words}, adjusted {p_shown(worst.adjusted)}"
-        message = f"None of {tried} shows a gap of at least {shown(margin)}; nearest: {nearest}."
+        message = f"None of {tried} shows a gap of at least {shown(margin)} beyond chance; nearest: {nearest}."
     return CohortResult(
         Outcome.FLAG if found else Outcome.PASS, message, value=size, limit=margin, n=worst.group.n + worst.rest.n,
         low=_least(worst.gap), high=_most(worst.gap), p_value=min(1.0, worst.adjusted * families),
@@ -237,10 +240,10 @@ def subgroup_too_small(
                 fewest = own if fewest is None else min(fewest, own)
                 gap = detectable_gap(own, rest, expected, power) if own >= FEWEST else None
                 if own < FEWEST:
-                    empty.append(f"{column} {level} ({own} {metric} of {question.name})")
+                    empty.append(_size(column, level, counted(own, metric[:-1]), question.name))
                     flagged = flagged or column in cohort.plan.groups
                 elif gap is None or gap > margin:
-                    weak.append(f"{column} {level} ({own} {metric} of {question.name})")
+                    weak.append(_size(column, level, counted(own, metric[:-1]), question.name))
                 rows.append((question.name, column, level, metric, own, rest, gap))
     if not rows or fewest is None:
         raise NotEvaluable("No column divides the labelled studies into groups.")
@@ -256,6 +259,15 @@ def subgroup_too_small(
     return CohortResult(
         outcome, message, value=fewest, limit=FEWEST, unit="patients", n=len(cohort.keys), tables=(table,)
     )
+
+
+def _size(column: str, level: str, cases: str, name: str) -> str:
+    """Return a group with its number of cases.
+
+    >>> _size("PatientSex", "F", "1 negative", "nodule")
+    'patient sex F (1 negative of nodule)'
+    """
+    return f"{within(column)} {level} ({cases} of {name})"
 
 
 def every_group(cohort: Cohort) -> Iterator[tuple[str, str, Mask]]:

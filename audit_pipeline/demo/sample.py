@@ -43,7 +43,7 @@ TAKEN: dict[str, Taken] = {
     "cxr_2d": Taken(kinds=ALL_KINDS, record=True, page=True, audit=True, audit_page=True),
     FINDINGS: Taken(),
     SLICES: Taken(),
-    COHORT: Taken(kinds=(), audit=True),
+    COHORT: Taken(kinds=(), audit=True, audit_page=True),
 }
 """The first two are the demo's."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from audit_pipeline.checks import catalogue, error_rates
@@ -22,7 +22,7 @@ from audit_pipeline.execute.record_checks import outcomes_of, record_findings, r
 from audit_pipeline.load import NOTES
 from audit_pipeline.records import Panel, Status
 from audit_pipeline.rendering import render
-from audit_pipeline.report import ReportContext, render_audit, render_audit_html
+from audit_pipeline.report import Aside, ReportContext, render_audit, render_audit_html
 from audit_pipeline.scales import Scale, Sign, cohort_scale, largest
 from audit_pipeline.store.figures import read_figures
 from audit_pipeline.store.files import json_bytes, sha256
@@ -76,7 +76,7 @@ def render_reports(run: Path, on_progress: OnProgress | None = None) -> AuditRes
         if on_progress:
             on_progress(done, len(records), f"{record.study} rendered")
     left_out = facts.get("left_out") or _unexplained(facts.get("counts", {}).get("excluded", 0))
-    return close(folder, context, config, excluded=left_out)
+    return close(folder, context, config, excluded=left_out, records=records)
 
 
 def _unexplained(count: int) -> dict[str, int]:
@@ -169,13 +169,15 @@ def close(
     *,
     excluded: Mapping[str, int],
     plan: Plan | None = None,
+    records: Sequence[StudyRecord] | None = None,
 ) -> AuditResult:
     """Write everything that speaks of the whole cohort, and the chain over all files.
 
     excluded : reason -> studies that got no record
     plan : what was declared beforehand; None renders again what the checks of the cohort said before
+    records : of all studies where they were read already, so that memory holds them once
     """
-    records = worst_first(folder.records())
+    records = worst_first(folder.records() if records is None else records)
     if context.settings.scale == "class":
         context = replace(context, cohort_scales=cohort_scales(records, context.settings.sign))
         _render_again(folder, records, context)
@@ -212,16 +214,18 @@ def _write_reports(
     """Write ``cohort.json`` and the audit report drawn from it, for paper and for a browser."""
     cohort = json_bytes({"schema": COHORT_SCHEMA, **summary, "worst_first": [one.study for one in records]})
     folder.write("cohort.json", cohort)
-    small, large = story.pictures(folder, records, summary, _first_panel)
     attached = {"cohort.json": cohort, "run.json": timeless_run(facts)}
-    told = story.facts(facts, records, large, attached)
     drawn_from = json.loads(cohort)
-    folder.write("report.pdf", render_audit(records, drawn_from, small, context, attached, told))
-    gc.collect()  # the parts of a finished PDF refer to each other in circles, which would outlive the next report
-    if context.settings.html != "none":
-        pages = {one.study: f"studies/{one.study}/report.html" for one in records}
-        pages = {study: page for study, page in pages.items() if (folder.path / page).exists()}
-        folder.write("report.html", render_audit_html(records, drawn_from, small, context, pages, told))
+    with TemporaryFile(dir=folder.path) as file:  # beside the slices themselves: no pixel leaves the run folder
+        aside = Aside(file)
+        small, large = story.pictures(folder, records, summary, _first_panel, aside)
+        told = story.facts(facts, records, large, attached)
+        folder.write("report.pdf", render_audit(records, drawn_from, small, context, attached, told))
+        if context.settings.html != "none":
+            pages = {one.study: f"studies/{one.study}/report.html" for one in records}
+            pages = {study: page for study, page in pages.items() if (folder.path / page).exists()}
+            page = render_audit_html(records, drawn_from, small, context, pages, told, aside.put)
+            folder.write("report.html", page)
 
 
 def _first_panel(folder: RunFolder, record: StudyRecord) -> tuple[Panel, ...]:

@@ -14,7 +14,7 @@ from audit_pipeline.cohort.summary import CohortSummary
 from audit_pipeline.config import AuditConfig
 from audit_pipeline.findings import FailureMode
 from audit_pipeline.records import Panel
-from audit_pipeline.report import AuditFacts, cases, reduced
+from audit_pipeline.report import Aside, AuditFacts, PanelsAside, cases, reduced, with_first_map
 from audit_pipeline.reviews import Review, ReviewVerdict, agreement, gating_codes
 from audit_pipeline.store.files import json_bytes, sha256
 from audit_pipeline.store.record_file import timeless_bytes
@@ -118,8 +118,8 @@ def _pairs(reviews: Sequence[Review]) -> list[tuple[ReviewVerdict, ReviewVerdict
 
 
 def pictures(
-    folder: RunFolder, records: Sequence[StudyRecord], summary: Mapping[str, Any], read: Any
-) -> tuple[dict[str, Panel], dict[str, Panel]]:
+    folder: RunFolder, records: Sequence[StudyRecord], summary: Mapping[str, Any], read: Any, aside: Aside
+) -> tuple[Mapping[str, Panel], dict[str, Panel]]:
     """Return a thumbnail of every study that has a slice, and the key slice of every case card at its own size.
 
     One study is held in memory at its own size at a time, so that thousands fit.
@@ -127,15 +127,17 @@ def pictures(
     Parameters
     ----------
     read : from folder and record to at most one panel
+    aside : keeps the thumbnails
     """
     shown = {one.study for one in cases(records, summary)}
-    small: dict[str, Panel] = {}
+    small = PanelsAside(aside.put)
     large: dict[str, Panel] = {}
     for record in records:
         for panel in read(folder, record):
-            small[record.study] = reduced(panel)
+            seen = with_first_map(record, panel)
+            small.add(record.study, reduced(seen))
             if record.study in shown:
-                large[record.study] = panel
+                large[record.study] = seen
     return small, large
 
 

@@ -138,8 +138,8 @@ def _titles(row: AnswerFacts, spread: tuple[float, float], size: tuple[float, fl
     """Return the kind of change, the range of its answers and its unit, in three lines where a chart is narrow."""
     width, height = size
     is_narrow = width < NARROW
-    unit = f"({row.unit})" if row.unit else ""
-    lines = [answers.between(*spread), unit] if is_narrow else [f"{answers.between(*spread)} {unit}".rstrip()]
+    unit, found = f"x: {row.unit}" if row.unit else "", f"p {answers.between(*spread)}"
+    lines = [found, unit] if is_narrow else ["; ".join(filter(None, [found, unit]))]
     title_size = drawing.SMALL if is_narrow else drawing.TITLE
     return [
         label((0, height - 6.4), text.capital(row.name), size=title_size, width=width),

@@ -105,6 +105,17 @@ def strip_sentence(record: StudyRecord) -> str:
     return sentence
 
 
+def range_sentence(record: StudyRecord) -> str:
+    """Return the range of the first class shown under harmless changes; "" where none was asked."""
+    prediction, rows = record.prediction, answered(record, "harmless")
+    if prediction is None or not rows:
+        return ""
+    name = shown_classes(prediction)[0]
+    which = f" of {text.cut(name, text.LONGEST_NAME)}" if len(prediction.predicted) != 1 else ""
+    changes = text.counted(len(rows), "harmless change")
+    return f"Probability{which} under {changes}: {between(*spread(rows, name))}."
+
+
 def _extreme(row: AnswerFacts, name: str) -> str:
     return f"{numbers.probability(row.probabilities[name])} ({row.sentence})"
 

@@ -36,6 +36,20 @@ PICTURE_MM, TEXT_MM, GAP_MM = 45.0, 80.0, 4.0
 TITLE, NAME = "Error review", "cases"
 NO_WORD = "No reviewer has spoken about this study yet."
 LONGEST_NOTE = 300
+LEGEND = (
+    "Left the raw slice, right the same slice under the map of the first method. Colours end at {end}; {meaning}. "
+    "Lines hold 50 % (solid) and 80 % (dashed) of the positive evidence; cross-hair: middle of the strongest evidence. "
+    "Hatched: not evidence."
+)
+ENDS = {
+    "study": "the largest value of each study, so maps of two cards are not compared by their colour",
+    "map": "the largest value of each map, so maps of two cards are not compared by their colour",
+    "class": "one value for all studies of a class",
+}
+MEANINGS = {
+    "positive": "evidence against the class has no colour",
+    "signed": "red speaks for the class, blue against it",
+}
 
 
 def cases(records: Sequence[StudyRecord], summary: Summary) -> list[StudyRecord]:
@@ -71,6 +85,7 @@ def chapter(
     )
     items = chapters.opened(TITLE, NAME, said)
     items.append(tables.words(story_text.reviews_found(summary.get("reviews")), "body"))
+    items += [tables.words(_legend(context), "caption")] if shown else []
     spoken = _spoken(summary)
     needed = (summary.get("reviews") or {}).get("needed") or {}
     for record in shown:
@@ -82,6 +97,11 @@ def chapter(
         more = text.counted(left, "more case stands", "more cases stand")
         items.append(tables.words(f"{more} in the index of studies, with the codes raised.", "caption"))
     return items
+
+
+def _legend(context: ReportContext) -> str:
+    settings = context.settings
+    return LEGEND.format(end=ENDS[settings.scale], meaning=MEANINGS[settings.sign])
 
 
 def _spoken(summary: Summary) -> Mapping[str, list[Mapping[str, Any]]]:

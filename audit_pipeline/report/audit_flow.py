@@ -20,7 +20,7 @@ MAIN_MM, GAP_MM, SIDE_MM = 58.0, 14.0, 105.0
 EDGE_MM = 0.3
 """Around the diagram, so that its outermost lines are drawn whole."""
 
-BOX_MM, LINE_MM, BETWEEN_MM = 9.0, 3.5, 3.0
+BOX_MM, LINE_MM, BETWEEN_MM = 7.0, 3.5, 2.2
 MOST_REASONS = 6
 SIZE, SMALL = 7.5, 7.0
 NO_LABEL = "no label"

@@ -135,6 +135,7 @@ def provenance(records: Sequence[StudyRecord], context: ReportContext, facts: Au
         ("Device, precision", text.listed(sorted(devices)) if devices else "no prediction was made"),
         ("Software", text.software(context.versions)),
         ("Run", context.run),
+        ("Dates", vocabulary.DATES),
         *((f"{name} SHA-256", digest) for name, digest in facts.files.items()),
         ("Identity", story_text.IDENTITY.get(context.profile, context.profile)),
         ("Signature", story_text.SIGNATURE),
@@ -142,7 +143,7 @@ def provenance(records: Sequence[StudyRecord], context: ReportContext, facts: Au
     steps = [(str(number), step) for number, step in enumerate(vocabulary.VERIFY, start=1)]
     return [
         *chapters.opened("Provenance", "provenance", story_text.provenance_found(len(models), len(records))),
-        tables.pairs(rows, (38.0, 140.0)),
+        tables.pairs(rows, (38.0, 140.0), type_style="dense"),
         Heading("How to verify this report offline", level=1),
-        tables.pairs(steps, (8.0, 170.0)),
+        tables.pairs(steps, (8.0, 170.0), type_style="dense"),
     ]

@@ -91,7 +91,7 @@ def _small(summary: Summary) -> Iterator[str]:
 
 
 def _uncalibrated(records: Sequence[StudyRecord]) -> Iterator[str]:
-    """Yield how many limits were not calibrated on clean studies of this site."""
+    """Yield how many measures had no clean studies of this site against which a flag is weighed."""
     limited: dict[str, list[bool]] = {}
     for record in records:
         for one in record.findings:
@@ -99,11 +99,11 @@ def _uncalibrated(records: Sequence[StudyRecord]) -> Iterator[str]:
                 limited.setdefault(one.code, []).append(one.calibrated)
     defaults = sorted(code for code, calibrated in limited.items() if not any(calibrated))
     if defaults:
-        has = "has its limit" if len(defaults) == 1 else "have their limits"
-        total = text.counted(len(limited), "check with a limit", "checks with a limit")
+        total = text.counted(len(limited), "measure with a limit", "measures with a limit")
+        stands = "stands by its default limit" if len(defaults) == 1 else "stand by their default limits"
         yield (
-            f"Of {total} {len(defaults)} {has} not calibrated at this site, but from a default: "
-            f"{text.listed(defaults, MOST_CODES)}."
+            f"Of {total}, {len(defaults)} {stands} alone, without clean reference studies of this site that a flag is "
+            f"weighed against: {text.listed(defaults, MOST_CODES)}."
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -28,7 +29,7 @@ from audit_pipeline.report import (
 from audit_pipeline.report.audit_facts import AuditFacts, Summary
 from audit_pipeline.report.conformity import Material
 from audit_pipeline.report.context import ReportContext
-from audit_pipeline.report.document import Heading, build
+from audit_pipeline.report.document import Heading, drawn, finished
 from audit_pipeline.study_record import StudyRecord
 
 BEFORE_CASES = (
@@ -67,7 +68,9 @@ def render_audit(
     front = frontage.of_audit(records, context)
     known = facts or AuditFacts()
     carried = replace(front, attached=attached or {}, keys=chai.keys(records, summary, context, known))
-    return build(story(records, summary, thumbnails, context, known), carried)
+    pages = drawn(story(records, summary, thumbnails, context, known), carried)
+    gc.collect()  # what drew the pages refers to itself in circles, and would stay beside the finished file
+    return finished(pages, carried)
 
 
 def story(

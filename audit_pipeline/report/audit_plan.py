@@ -7,6 +7,7 @@ from typing import Any
 
 from reportlab.platypus import Flowable
 
+from audit_pipeline import terms
 from audit_pipeline.report import audit_gates, chapters, numbers, story_text, tables, text
 from audit_pipeline.report.audit_facts import AuditFacts, Summary
 from audit_pipeline.report.audit_front import MOST_GATES
@@ -79,7 +80,7 @@ def _planned(records: Sequence[StudyRecord], plan: Mapping[str, Any], facts: Aud
     named = [f"{text.cut(name, text.LONGEST_NAME)} {numbers.short(value)}" for name, value in thresholds.items()]
     yield "Operating points", text.listed(named, 12) if named else "none in the model card"
     yield "Where they come from", str(facts.card.get("thresholds_from") or "").strip() or NOT_STATED
-    groups = [str(one) for one in plan.get("groups") or ()]
+    groups = [terms.within(str(one)) for one in plan.get("groups") or ()]
     yield "Groups compared as planned", text.listed(groups) if groups else "none; every comparison is exploratory"
     prevalences = [
         f"{name} {numbers.short(claim['prevalence'])}"
@@ -97,7 +98,7 @@ def _development(facts: AuditFacts) -> list[Flowable]:
     """Return what the model card tells of the making of the model; nothing where it tells nothing."""
     told: Mapping[str, Any] = facts.card.get("development") or {}
     rows = [
-        (text.capital(str(name).replace("_", " ")), text.cut(_told(value), LONGEST_FACT))
+        (text.cut(terms.field(str(name)), text.LONGEST_NAME), text.cut(_told(value), LONGEST_FACT))
         for name, value in told.items()
     ]
     if not rows:

@@ -7,6 +7,7 @@ from typing import Any
 
 from reportlab.platypus import Flowable
 
+from audit_pipeline import terms
 from audit_pipeline.report import chapters, numbers, story_text, tables, text
 from audit_pipeline.report.audit_facts import Summary
 
@@ -41,7 +42,7 @@ def _rows(one: Mapping[str, Any], totals: Sequence[int]) -> Iterator[list[str]]:
     """Yield the rows of one property; its name stands in the first."""
     found = [*(_of_levels(one, totals) if one["levels"] else _of_numbers(one)), *_gaps(one, totals)]
     for place, (level, cells) in enumerate(found):
-        yield [text.capital(str(one["name"])) if place == 0 else " ", text.cut(level, 60), *cells]
+        yield [terms.field(str(one["name"])) if place == 0 else " ", text.cut(level, 60), *cells]
 
 
 def _of_levels(one: Mapping[str, Any], totals: Sequence[int]) -> Iterator[tuple[str, list[str]]]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from audit_pipeline.records import Panel
-from audit_pipeline.report import numbers, text
+from audit_pipeline.report import map_words, numbers, text
 from audit_pipeline.report.evidence import Shown
 from audit_pipeline.study_record import ExplanationFacts
+
+FAINT = 0.1
+"""Of the end of the scale: a map whose peak lies lower has next to no colour, but has lines."""
 
 
 def place(shown: Shown, panel: Panel, *, has_window: bool = True) -> str:
@@ -31,23 +34,39 @@ def window(shown: Shown) -> str:
 
 
 def peak(shown: Shown, panel: Panel, method: str) -> str:
-    """Return value and position of the peak when the map is evidence and its peak lies in this slice; "" otherwise."""
+    """Return what the cross-hair marks and where the map is highest, of a map that is evidence; "" otherwise.
+
+    The cross-hair stands in the middle of the cells around the highest one that reach half its value, so it may lie
+    beside the highest one.
+    """
     facts = shown.facts(panel, method)
     if facts is None or method not in panel.peaks or facts.statistics.max <= 0 or text.rejection(facts):
         return ""
     statistics = facts.statistics
-    where = (
-        numbers.position(statistics.peak_position_mm)
-        if statistics.peak_position_mm
-        else numbers.element(statistics.peak_index)
+    image = shown.record.image
+    centre = map_words.centre_place(facts, image.affine if image else None)
+    height = f"{numbers.number(statistics.peak_value)} {text.map_unit(facts.unit)}"
+    where = map_words.peak_place(facts)
+    return f"Cross-hair: middle of the strongest evidence, {centre}. Peak: {height}, in the cell at {where}."
+
+
+def faint(shown: Shown, panel: Panel, method: str) -> str:
+    """Return that a map has lines but next to no colour, as its peak lies low on the scale; "" where it does not."""
+    facts = shown.facts(panel, method)
+    if facts is None or not peak(shown, panel, method):
+        return ""
+    end, highest = shown.scale(facts).high, facts.statistics.peak_value
+    if not end or highest >= FAINT * end:
+        return ""
+    return (
+        f"The peak is {numbers.short(100 * highest / end)} % of the end of the scale: the lines enclose faint evidence."
     )
-    return f"Peak (cross-hair): {numbers.number(statistics.peak_value)} {text.map_unit(facts.unit)} at {where}."
 
 
 def peak_of(shown: Shown, panels: Sequence[Panel], method: str) -> str:
     """Return the peak and the slice that it lies in; "" where none of `panels` shows it."""
     found = next(((panel, words) for panel in panels if (words := peak(shown, panel, method))), None)
-    return "" if found is None else f"{found[1].removesuffix('.')}, in slice {found[0].index}."
+    return "" if found is None else f"Slice {found[0].index}, {found[1][:1].lower()}{found[1][1:]}"
 
 
 def cell(shown: Shown, panel: Panel, method: str) -> str:

@@ -38,12 +38,12 @@ def story(shown: Shown) -> list[Flowable]:
     for finding in sorted(findings, key=lambda one: one.code):
         families.setdefault(finding.family, []).append(finding)
     there = figure_numbers.numbered(shown)
-    items: list[Flowable] = []
+    items: list[Flowable] = [tables.words(_notes(shown), "caption")]
     for name, members in families.items():
         heading = Heading(text.family(name), level=1)
         heading.keepWithNext = 0  # with it the whole table would move to the next page instead of going on there
         items += [CondPageBreak(LEAST_ROOM), heading, _table(members, shown, there)]
-    return [*items, tables.words(_notes(shown), "caption")]
+    return items
 
 
 def _table(members: Sequence[Finding], shown: Shown, there: dict[str, int]) -> Flowable:
@@ -108,7 +108,7 @@ def _message(finding: Finding, shown: Shown) -> str:
 
 def _lead(shown: Shown) -> str:
     """Return how the checks name the map of the first method, with which their messages begin."""
-    return next((f"{facts.method} for {facts.target_name}: " for facts in shown.record.explanations), "")
+    return next((f"{text.method(facts.method)} for {facts.target_name}: " for facts in shown.record.explanations), "")
 
 
 def _notes(shown: Shown) -> str:

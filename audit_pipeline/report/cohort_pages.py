@@ -8,6 +8,7 @@ from typing import Any
 from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, PageBreak, Paragraph, Spacer
 
+from audit_pipeline import terms
 from audit_pipeline.findings import Outcome
 from audit_pipeline.report import audit_text, fonts, layout, marks, numbers, style, tables, vocabulary
 from audit_pipeline.report.document import Heading
@@ -30,19 +31,24 @@ TITLE_MM = 18.0
 AFTER_NUMBERS_MM = 1.9
 """More room left of a column that follows numbers."""
 
+NAMES_OF_FIELDS = frozenset({"Field", "Column", "What"})
+"""Columns of the tables of checks that hold header keywords and names of columns."""
+
 KIND_WORDS = {"declared": " (declared beforehand)", "exploratory": " (exploratory)", "rule": ""}
 RAISED = (*vocabulary.MATTERING, Outcome.NOTE)
 
 NO_CHECKS = "The checks of the whole cohort did not run."
 EXPLORATORY = (
-    "Exploratory: found by looking, not tested against a limit that was declared beforehand. A flag of an exploratory "
-    "check holds against all tests of this table together (Holm, 5 %); a note does not."
+    "Adjusted p: of the hypothesis that nothing is wrong, over everything that the check tried; a value beyond its "
+    "limit passes where chance explains it. A dash: a rule, which needs no test. Exploratory: found by looking, not "
+    "tested against a limit that was declared beforehand. A flag of an exploratory check holds against all tests of "
+    "this table together (Holm, 5 %); a note does not."
 )
 FMEA_NOTE = (
-    "Severity, occurrence and invisibility from 1 to 5, 5 worst. Occurrence: from the studies of this cohort (none, "
-    "above 0, 1, 5 and 20 %), with fewer than 100 judged studies never below the expected grade. Invisible before: "
-    "without this tool; after: from the sensitivity that the test bench measured, a dash where it was not measured. "
-    "The products only order the rows."
+    "Severity S, occurrence O and invisibility from 1 to 5, 5 worst. O: from the studies of this cohort (none, above "
+    "0, 1, 5 and 20 %), with fewer than 100 judged studies never below the expected grade. Invisible before: without "
+    "this tool; after: from the sensitivity that the test bench measured, a dash where it was not measured (its "
+    "interval: chapter How often the checks err). The products only order the rows."
 )
 
 
@@ -90,12 +96,13 @@ def overview(checks: Sequence[Row]) -> Flowable:
             _value(one),
             _limit(one),
             numbers.number(one["n"]) if one["n"] else numbers.MISSING,
+            _chance(one["p_value"]) if one.get("p_value") is not None else numbers.MISSING,
             numbers.MISSING if Outcome(one["outcome"]) is Outcome.NOT_EVALUABLE else str(one["kind"]),
         ]
         for one in checks
     ]
-    head = ("Code", "Check", "Outcome", "Value (95 % interval)", "Limit", "n", "Kind")
-    return tables.table(head, rows, (11.0, 52.0, 25.0, 42.0, 16.0, 12.0, 20.0), numeric=(5,))
+    head = ("Code", "Check", "Outcome", "Value (95 % interval)", "Limit", "n", "Adjusted p", "Kind")
+    return tables.table(head, rows, (11.0, 48.0, 24.0, 37.0, 13.0, 9.0, 17.0, 19.0), numeric=(5,))
 
 
 def _value(one: Row) -> str:
@@ -134,10 +141,7 @@ def _table(content: Row, most: int) -> list[Flowable]:
     head, rows = [str(title) for title in content["head"]], content["rows"]
     if not rows:
         return []
-    drawn = [
-        [_chance(value) if title.endswith(" p") else cell(value) for title, value in zip(head, row, strict=True)]
-        for row in rows[:most]
-    ]
+    drawn = [[_of_column(title, value) for title, value in zip(head, row, strict=True)] for row in rows[:most]]
     left = len(rows) - len(drawn)
     note = str(content["note"])
     if left > 0:
@@ -158,6 +162,13 @@ def _side_by_side(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Flowabl
     parts = [rows[start : start + lines] for start in range(0, len(rows), lines)]
     stacks: list[list[Flowable]] = [[tables.table(head, part, widths)] for part in parts]
     return layout.columns_mm(stacks, [sum(widths)] * len(stacks), BESIDE_MM)
+
+
+def _of_column(title: str, value: Any) -> str:
+    """Return a cell in the words of its column: a p-value, the name of a field, or what `cell` makes of it."""
+    if title.endswith(" p"):
+        return _chance(value)
+    return terms.field(value) if title in NAMES_OF_FIELDS and isinstance(value, str) else cell(value)
 
 
 def _chance(value: float | None) -> str:
@@ -266,6 +277,6 @@ def fmea_table(rows: Sequence[Row]) -> list[Flowable]:
     widths = (11.0, 66.0, 7.0, 7.0, 21.0, 15.0, 13.0, 16.0, 9.0, 13.0)
     return [
         Heading("Failure modes and effects (FMEA)"),
-        tables.table(head, drawn, widths),
         tables.words(FMEA_NOTE, "caption"),
+        tables.table(head, drawn, widths, type_style="dense"),
     ]

@@ -97,10 +97,11 @@ def subgroups(rows: Sequence[Row], checks: Sequence[Row]) -> str:
     each = "" if len(classes) == 1 else f" for {len(classes)} classes"
     judged = next((Outcome(one["outcome"]) for one in checks if one["code"] == "E01"), None)
     verdict = "" if judged is None else f" E01: {vocabulary.OUTCOME_WORDS[judged]}."
+    differ = f"{apart} {'differs' if apart == 1 else 'differ'} at an adjusted p below {numbers.short(ALPHA)}"
+    told = f"of {text.counted(compared, 'comparison')} with the rest, {differ}" if compared else "none can be compared"
     return (
         f"Of {text.counted(len(groups), 'group')} in {text.counted(len(columns), 'column')}{each}, {small} "
-        f"{'is' if small == 1 else 'are'} too small to judge; of {text.counted(compared, 'comparison')} with the rest, "
-        f"{apart} {'differs' if apart == 1 else 'differ'} at an adjusted p below {numbers.short(ALPHA)}.{verdict}"
+        f"{'is' if small == 1 else 'are'} too small to judge; {told}.{verdict}"
     )
 
 
@@ -125,7 +126,7 @@ def ladders(asked: Sequence[Row]) -> str:
     told = f"Of {changes} of the input, \u201c{_quoted(step)}\u201d turns most conclusions: {stays} stay"
     worst = [(found["difference"], found, own) for own in steps if (found := most_changed(own)) is not None]
     if not worst:
-        return f"{told}. Without labels no change of the AUROC can be stated."
+        return f"{told}. With too few labelled studies, or none, no change of the AUROC can be stated."
     least, found, own = min(worst, key=lambda entry: (entry[0]["value"], str(entry[2]["sentence"])))
     shown = statistics_text.estimate(least, decimals=3)
     name = text.cut(str(found["name"]), text.LONGEST_NAME)
@@ -154,16 +155,24 @@ def change(one: Row, place: int) -> str:
     return f"{words} ({place} of {len(sentences)})" if sentences.count(sentences[place - 1]) > 1 else words
 
 
+COUNTED_UNITS = frozenset({"voxels", "pixels", "degrees"})
+
+
 def amount(one: Row, step: Row) -> str:
     """Return how much was changed, as a range where it differs between studies.
 
     >>> amount({"unit": "voxels"}, {"amount": [1.0, 4.0]}), amount({"unit": ""}, {"amount": None})
     ('1 to 4 voxels', '\u2013')
+    >>> amount({"unit": "pixels"}, {"amount": [1.0, 1.0]})
+    '1 pixel'
     """
     if step["amount"] is None:
         return numbers.MISSING
     low, high = (numbers.short(value) for value in step["amount"])
-    return f"{low if low == high else f'{low} to {high}'} {one['unit']}".strip()
+    unit = str(one["unit"])
+    if low == high and step["amount"][0] in {1, -1} and unit in COUNTED_UNITS:
+        unit = unit.removesuffix("s")
+    return f"{low if low == high else f'{low} to {high}'} {unit}".strip()
 
 
 def ladder_title(one: Row) -> str:
@@ -252,15 +261,6 @@ def detectors(measured: Sequence[Row]) -> str:
     false, clean = sum(one["n"] - one["k"] for one in quiet), sum(one["n"] for one in quiet)
     alarms = f"; on clean studies {numbers.share(false, clean)} answers are false alarms" if clean else ""
     return f"Of {len(planted)} checks with planted faults, {good} find at least 95 % of them{alarms}."
-
-
-def by_severity(found: Mapping[str, Row]) -> str:
-    """Return k of n for each severity.
-
-    >>> by_severity({"1": {"k": 3, "n": 12}, "3": {"k": 12, "n": 12}})
-    '1: 3/12, 3: 12/12'
-    """
-    return ", ".join(f"{grade}: {one['k']}/{one['n']}" for grade, one in sorted(found.items())) or numbers.MISSING
 
 
 def fmea(rows: Sequence[Row]) -> str:

@@ -111,7 +111,7 @@ TOPICS: Mapping[str, Topic] = {
     "prevalence": Topic("conclusions", COHORT, lambda one: one.says("E19")),
     "development": Topic("plan", RUN, lambda one: bool(one.facts.card.get("development"))),
     "flow": Topic("flow", COHORT, lambda one: one.summary.get("flow") is not None),
-    "bounds": Topic("flow", COHORT, lambda one: one.says("E16")),
+    "bounds": Topic("independence", COHORT, lambda one: one.says("E16")),
     "malformed": Topic("flow", COHORT, lambda one: any(record.error for record in one.records)),
     "characteristics": Topic("characteristics", COHORT, lambda one: one.is_audited),
     "acquisition": Topic("characteristics", COHORT, lambda one: one.describes("Manufacturer")),

@@ -13,7 +13,7 @@ from audit_pipeline.report.document import Heading, PageNumbers
 
 HEAD = ("Item", "What it asks, in our words", "Answer", "Pages", "Drawn from, SHA-256", "Left to supply")
 WIDTHS_MM = (13.0, 49.0, 15.0, 16.0, 35.0, 50.0)
-LONG_ITEM_MM = 40.0
+LONG_ITEM_MM = 43.0
 LONG_ITEM = 8
 NOTE = (
     "Supports, never complies: the tables say where this report tells something about an item, not that a standard is "
@@ -37,7 +37,7 @@ def chapter(material: Material) -> list[Flowable]:
 
 def _table(standard: Standard, rows: Sequence[Answered], digests: Mapping[str, str]) -> list[Flowable]:
     own = Counter(found.answer for found in rows)
-    words = f"{standard.source}. {text.counted(len(rows), 'item')}: " + text.listed(
+    words = f"{standard.source.rstrip('.')}. {text.counted(len(rows), 'item')}: " + text.listed(
         [f"{own[answer]} {answer}" for answer in Answer]
     )
     long = max(len(found.item.item) for found in rows) > LONG_ITEM
@@ -60,5 +60,14 @@ def _row(found: Answered, digests: Mapping[str, str]) -> list[tables.Cell]:
         str(found.answer),
         pages,
         ", ".join(sources) or numbers.MISSING,
-        text.capital(found.supply) or numbers.MISSING,
+        _supply(found.supply) or numbers.MISSING,
     ]
+
+
+def _supply(words: str) -> str:
+    """Return what is left to supply with a capital first letter, unless it begins with a setting.
+
+    >>> _supply("the labels, and more"), _supply("cohort.baseline, and the plan")
+    ('The labels, and more', 'cohort.baseline, and the plan')
+    """
+    return words if "." in words.split(" ", maxsplit=1)[0].rstrip(".,;") else text.capital(words)

@@ -52,12 +52,20 @@ def thumbnail(record: StudyRecord, panel: Panel, context: ReportContext, *, is_r
 class Tile:
     """One study of the sheet: two pictures where it has a slice, its key, its verdicts or how it ended."""
 
-    def __init__(self, record: StudyRecord, panel: Panel | None, context: ReportContext, *, is_wrong: bool) -> None:
+    def __init__(
+        self, record: StudyRecord, thumbnails: Mapping[str, Panel], context: ReportContext, *, is_wrong: bool
+    ) -> None:
         self.record, self.is_wrong = record, is_wrong
-        self.pictures = (
-            [] if panel is None else [thumbnail(record, panel, context, is_raw=is_raw) for is_raw in (True, False)]
-        )
+        self._thumbnails, self._context = thumbnails, context
         self.link = links.study(record.study) if context.settings.pdf == "all" else ""
+
+    @property
+    def pictures(self) -> list[Thumbnail]:
+        """Return the raw slice and the slice under its map, made anew at every look; empty without a slice."""
+        panel = self._thumbnails.get(self.record.study)
+        if panel is None:
+            return []
+        return [thumbnail(self.record, panel, self._context, is_raw=is_raw) for is_raw in (True, False)]
 
     @property
     def ended(self) -> str:
@@ -102,11 +110,12 @@ class TileRow(Flowable):  # type: ignore[misc]
             links.draw_link(self.canv, tile.link, area)
 
     def _draw_pictures(self, tile: Tile) -> None:
-        for place, thumbnail in enumerate(tile.pictures):
-            width, height = thumbnail.wrap(0, 0)
+        pictures = tile.pictures
+        for place, one in enumerate(pictures):
+            width, height = one.wrap(0, 0)
             left = place * (PICTURE_MM + GAP_MM) * mm + (PICTURE_MM * mm - width) / 2
-            thumbnail.drawOn(self.canv, left, CAPTION_MM * mm + (PICTURE_MM * mm - height) / 2)
-        if not tile.pictures:
+            one.drawOn(self.canv, left, CAPTION_MM * mm + (PICTURE_MM * mm - height) / 2)
+        if not pictures:
             self.canv.setStrokeColor(style.RULE)
             self.canv.setLineWidth(0.4)
             self.canv.rect(0, CAPTION_MM * mm, TILE_MM * mm, PICTURE_MM * mm, stroke=1, fill=0)
@@ -138,7 +147,7 @@ def chapter(
     if not records:
         return items
     wrong = studies(summary, "wrong")
-    tiles = [Tile(one, thumbnails.get(one.study), context, is_wrong=one.study in wrong) for one in records]
+    tiles = [Tile(one, thumbnails, context, is_wrong=one.study in wrong) for one in records]
     rows = [tiles[start : start + ACROSS] for start in range(0, len(tiles), ACROSS)]
     note = f"{NOTE} {audit_text.thumbnail_note(context.settings.scale)}"
     note += f" {BLOCKS}" if any(one.blanked for one in thumbnails.values()) else ""
@@ -153,6 +162,11 @@ NOTE = (
 
 
 BLOCKS = "A flat grey block: text blanked."
+
+
+def with_first_map(record: StudyRecord, panel: Panel) -> Panel:
+    """Return a panel with the one map that the audit report shows of it, that of the first method of the record."""
+    return replace(panel, maps={name: panel.maps[name] for name in evidence.methods_of(record, panel)[:1]})
 
 
 def reduced(panel: Panel) -> Panel:

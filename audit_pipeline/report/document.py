@@ -140,27 +140,42 @@ class _NumberedCanvas(Canvas):  # type: ignore[misc]
         return ", ".join(str(page) for page in sorted({self.places[anchor] for anchor in anchors}))
 
 
-def build(story: Sequence[Flowable], front: Frontage) -> bytes:
-    """Return the PDF of `story`.
+class _Kept:
+    """Keeps the one file that the library writes, which a stream in memory would copy."""
+
+    content = b""
+
+    def write(self, content: bytes) -> None:
+        """Keep the file."""
+        self.content = content
+
+
+def build(story: list[Flowable], front: Frontage) -> bytes:
+    """Return the PDF of `story`, which is empty afterwards: a part is let go as soon as it is drawn.
 
     Raises
     ------
     ReportError
         A part of the page does not fit on any page.
     """
-    return finished(_written(story, front)[0], front)
+    return finished(drawn(story, front), front)
 
 
-def pages_of(story: Sequence[Flowable], front: Frontage) -> int:
-    """Return how many pages `story` takes; errors as for `build`."""
+def drawn(story: list[Flowable], front: Frontage) -> bytes:
+    """Return the pages of `story`, which `finished` makes the PDF; everything else as for `build`."""
+    return _written(story, front)[0]
+
+
+def pages_of(story: list[Flowable], front: Frontage) -> int:
+    """Return how many pages `story` takes, which is empty afterwards; errors as for `build`."""
     with figures.without_pixels():
         return _written(story, front)[1]
 
 
-def _written(story: Sequence[Flowable], front: Frontage) -> tuple[bytes, int]:
+def _written(story: list[Flowable], front: Frontage) -> tuple[bytes, int]:
     fonts.register()
     width, height = front.paper
-    target = io.BytesIO()
+    target = _Kept()
     document = BaseDocTemplate(
         target,
         pagesize=(width, height),
@@ -177,10 +192,10 @@ def _written(story: Sequence[Flowable], front: Frontage) -> tuple[bytes, int]:
     )
     document.addPageTemplates(_page_templates(front))
     try:
-        document.build(list(story), canvasmaker=_canvas)
+        document.build(story, canvasmaker=_canvas)
     except LayoutError as error:
         raise ReportError("a part of the report is larger than a page; report this with the record") from error
-    return target.getvalue(), int(document.page)
+    return target.content, int(document.page)
 
 
 def _canvas(*arguments: Any, **settings: Any) -> _NumberedCanvas:

@@ -67,8 +67,7 @@ class Shown:
 
     def methods(self, panel: Panel) -> list[str]:
         """Return the methods with a map on `panel`, in the order of the record."""
-        recorded = [facts.method for facts in self.record.explanations if facts.target == panel.target]
-        return sorted(panel.maps, key=lambda name: recorded.index(name) if name in recorded else len(recorded))
+        return methods_of(self.record, panel)
 
     def layer(self, panel: Panel, method: str) -> Layer:
         """Return how the map of `method` is laid over `panel`: contours of the whole map, colours of its scale."""
@@ -120,6 +119,12 @@ class Shown:
         """Target classes of the panels, in the order of the panels, the key panel's first."""
         key = self.key
         return list(dict.fromkeys([*([key.target] if key else []), *(panel.target for panel in self.panels)]))
+
+
+def methods_of(record: StudyRecord, panel: Panel) -> list[str]:
+    """Return the methods with a map on `panel`, in the order of the record."""
+    recorded = [facts.method for facts in record.explanations if facts.target == panel.target]
+    return sorted(panel.maps, key=lambda name: recorded.index(name) if name in recorded else len(recorded))
 
 
 def _largest(panel: Panel, method: str) -> float:

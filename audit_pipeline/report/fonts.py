@@ -19,7 +19,7 @@ import matplotlib as mpl
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 
-from audit_pipeline.report import bidi, wide_fonts
+from audit_pipeline.report import bidi, numbers, wide_fonts
 
 REGULAR, BOLD = "SourceSans", "SourceSans-Bold"
 _FALLBACK = {REGULAR: "DejaVuSans", BOLD: "DejaVuSans-Bold"}
@@ -133,7 +133,7 @@ def markup(text: str, font: str = REGULAR) -> str:
     """Return `text` cleaned and escaped for a paragraph, with font changes where the first font lacks a glyph."""
     return "".join(
         escape(piece) if name == font else f'<font name="{name}">{escape(piece)}</font>'
-        for name, piece in runs(clean(text), font)
+        for name, piece in runs(clean(numbers.typeset(text)), font)
     )
 
 

@@ -10,6 +10,7 @@ from reportlab.platypus import Flowable
 
 from audit_pipeline.records import Panel
 from audit_pipeline.report import audit_pdf, fonts, frontage, html_alternatives, html_figures, html_page
+from audit_pipeline.report.aside import Put, held
 from audit_pipeline.report.audit_facts import AuditFacts, Summary
 from audit_pipeline.report.audit_gates import GateMark
 from audit_pipeline.report.contact_sheet import Tile, TileRow
@@ -23,6 +24,8 @@ from audit_pipeline.study_record import StudyRecord
 
 MOST_BYTES = 6_000_000
 LARGEST_SIDE = 192
+QUALITY, CELL_PIXELS = 92, 4
+"""Of its many small pictures: JPEG quality of the slices, pixels of a map across a cell of its grid."""
 
 
 class AuditWriter(Writer):
@@ -69,12 +72,14 @@ def render_audit_html(
     context: ReportContext,
     pages: Mapping[str, str] | None = None,
     facts: AuditFacts | None = None,
+    put: Put = held,
 ) -> bytes:
     """Return the page of a whole audit; the other parameters as in `audit_pdf.render_audit`.
 
     Parameters
     ----------
     pages : study key -> address of the page of the study, relative to this one
+    put : keeps the pixels of the pictures until the page is written
 
     Raises
     ------
@@ -82,7 +87,7 @@ def render_audit_html(
         Anatomy and map of a thumbnail do not lie on the same pixels.
     """
     fonts.register()
-    layers = Layers(MOST_BYTES, LARGEST_SIDE)
+    layers = Layers(MOST_BYTES, LARGEST_SIDE, quality=QUALITY, cell_pixels=CELL_PIXELS, put=put)
     with fonts.for_screen():
         writer = AuditWriter(
             layers, lambda picture: html_alternatives.thumbnail(picture.panel, picture.layer), links=pages or {}

@@ -94,8 +94,8 @@ def policy() -> str:
     )
 
 
-def page(title: str, description: str, body: Markup) -> bytes:
-    """Return the file of one page."""
+def page(title: str, description: str, *body: Markup) -> bytes:
+    """Return the file of one page; the parts of its body are put together as bytes, because pictures make them long."""
     head = [
         tag("meta", charset="utf-8"),
         tag("meta", http_equiv="Content-Security-Policy", content=policy()),
@@ -108,5 +108,6 @@ def page(title: str, description: str, body: Markup) -> bytes:
         tag("style", Markup(asset("report.css"))),  # noqa: S704 - our own file
     ]
     script = tag("script", Markup(asset("report.js")))  # noqa: S704 - our own file
-    document = tag("html", tag("head", *head), "\n", tag("body", body, script), lang="en-GB")
-    return f"<!DOCTYPE html>\n{document}\n".encode()
+    empty = tag("html", tag("head", *head), "\n", tag("body", script), lang="en-GB")
+    before, opened, after = f"<!DOCTYPE html>\n{empty}\n".partition("<body>")
+    return b"".join(part.encode() for part in (before, opened, *body, after))

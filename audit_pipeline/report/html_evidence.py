@@ -88,7 +88,8 @@ def _row(writer: Writer, shown: Shown, panel: Panel, scale: float) -> Markup:
         layer = shown.layer(panel, method)
         alternative = html_alternatives.evidence(shown, panel, layer)
         drawn = html_figures.picture(layers, panel, scale, look, layer, alternative)
-        figures.append(_figure(drawn, text.capital(text.method(method)), captions.peak(shown, panel, method)))
+        told = [captions.peak(shown, panel, method), captions.faint(shown, panel, method)]
+        figures.append(_figure(drawn, text.capital(text.method(method)), " ".join(filter(None, told))))
     return tag("div", *figures, class_="row")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ from PIL import Image as Picture
 from audit_pipeline.errors import ReportError
 from audit_pipeline.records import Panel
 from audit_pipeline.report import overlay
+from audit_pipeline.report.aside import Put, held
 from audit_pipeline.report.figures import Layer, Look, extent
 from audit_pipeline.report.html_elements import tag
 
@@ -27,7 +29,7 @@ SYMBOL_BYTES = 300
 """Of the elements around a picture; its text is a third larger than its bytes."""
 
 Encode = Callable[[tuple[int, int]], bytes]
-"""From height and width in pixels to a PNG file."""
+"""From height and width in pixels to a PNG or JPEG file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class _Wanted:
     name: str
     size: tuple[float, float]
     encode: Encode
+    most: int | None = None
 
 
 @dataclass(slots=True)
@@ -45,10 +48,16 @@ class Layers:
     ----------
     most_bytes : of the page, where pictures of `SMALLEST_SIDE` allow it
     largest_side : in pixels, of the longer side of a picture
+    quality : of JPEG files of the slices, where many small ones stand on a page; None keeps every grey level
+    cell_pixels : across a cell of a map's grid, more of which show nothing new; None for as many as a slice has
+    put : keeps the pixels until the page is written
     """
 
     most_bytes: int
     largest_side: int
+    quality: int | None = None
+    cell_pixels: int | None = None
+    put: Put = held
     wanted: dict[str, _Wanted] = field(default_factory=dict)
     lines: int = 0
 
@@ -63,7 +72,14 @@ class Layers:
         is_colour = values.ndim == 3 and not is_grey
         levels = overlay.colour_levels if is_colour else overlay.grey_levels
         key = f"{_digest(values)} {values.shape} {extent(panel)} {window} {is_colour}"
-        return self._named("raw", key, extent(panel), lambda shape: overlay.png(levels(values, window, shape)))
+
+        kept = self.put(values)
+
+        def encode(shape: tuple[int, int]) -> bytes:
+            pixels = levels(kept(), window, shape)
+            return overlay.png(pixels) if self.quality is None else jpeg(pixels, self.quality)
+
+        return self._named("raw", key, extent(panel), encode)
 
     def evidence(self, panel: Panel, layer: Layer, look: Look) -> str:
         """Return the name of the map alone: the more evidence, the less transparent.
@@ -80,11 +96,21 @@ class Layers:
             )
         key = f"{_digest(values)} {values.shape} {extent(panel)} {layer.scale_max} {layer.is_signed} {look.colour_map}"
 
+        kept = self.put(values)
+
         def encode(shape: tuple[int, int]) -> bytes:
-            share = overlay.evidence_share(values, layer.scale_max, shape, is_signed=layer.is_signed)
+            share = overlay.evidence_share(kept(), layer.scale_max, shape, is_signed=layer.is_signed)
             return indexed_png(share, look.colour_map, is_signed=layer.is_signed)
 
-        return self._named("map", key, extent(panel), encode)
+        return self._named("map", key, extent(panel), encode, self._most(panel))
+
+    def _most(self, panel: Panel) -> int | None:
+        """Return the pixels along the longer side of a map beyond which its cells show nothing new."""
+        if self.cell_pixels is None or panel.cell_mm is None or panel.pixel_mm is None or min(panel.cell_mm) <= 0:
+            return None
+        sizes = zip(panel.anatomy.shape[:2], panel.pixel_mm, panel.cell_mm, strict=True)
+        cells = max(float(count * pixel / cell) for count, pixel, cell in sizes)
+        return math.ceil(self.cell_pixels * cells)
 
     def strip(self, layer: Layer, look: Look) -> str:
         """Return the name of the colours from the first to the last value of a scale."""
@@ -92,10 +118,10 @@ class Layers:
         png = indexed_png(share, look.colour_map, is_signed=layer.is_signed)
         return self._named("strip", f"{look.colour_map} {layer.is_signed}", (0.0, 0.0), lambda _shape: png)
 
-    def _named(self, kind: str, key: str, size: tuple[float, float], encode: Encode) -> str:
+    def _named(self, kind: str, key: str, size: tuple[float, float], encode: Encode, most: int | None = None) -> str:
         full = f"{kind} {key}"
         if full not in self.wanted:
-            self.wanted[full] = _Wanted(f"{kind}-{len(self.wanted)}", size, encode)
+            self.wanted[full] = _Wanted(f"{kind}-{len(self.wanted)}", size, encode, most)
         return self.wanted[full].name
 
     def definitions(self, taken: int = 0) -> Markup:
@@ -119,13 +145,13 @@ class Layers:
         for kind in ("raw", "map"):
             alike = [one for one in wanted if one.name.startswith(kind)]
             if alike:
-                expected += len(alike) * len(alike[0].encode(_shape(alike[0].size, SAMPLE_SIDE)))
+                expected += len(alike) * len(_encoded(alike[:1], SAMPLE_SIDE)[0])
         fitting = SAMPLE_SIDE * (0.95 * room / expected) ** 0.5 if expected else self.largest_side
         return int(min(self.largest_side, max(SMALLEST_SIDE, fitting)))
 
 
 def _encoded(wanted: list[_Wanted], side: int) -> list[bytes]:
-    return [one.encode(_shape(one.size, side)) for one in wanted]
+    return [one.encode(_shape(one.size, side if one.most is None else min(side, one.most))) for one in wanted]
 
 
 def _shape(size: tuple[float, float], side: int) -> tuple[int, int]:
@@ -137,10 +163,17 @@ def _digest(values: np.ndarray) -> str:
     return hashlib.blake2b(np.ascontiguousarray(values).tobytes(), digest_size=16).hexdigest()
 
 
-def _symbol(name: str, png: bytes) -> Markup:
-    # width and height stand in the header of a PNG file, bytes 16 to 23 (PNG specification, section 11.2.1)
-    width, height = (int.from_bytes(png[start : start + 4], "big") for start in (16, 20))
-    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+def jpeg(levels: overlay.Bytes, quality: int) -> bytes:
+    """Return grey or colour levels as a JPEG file whose colours are as fine as its greys."""
+    target = io.BytesIO()
+    Picture.fromarray(levels).save(target, "JPEG", quality=quality, subsampling=0, optimize=True)
+    return target.getvalue()
+
+
+def _symbol(name: str, content: bytes) -> Markup:
+    with Picture.open(io.BytesIO(content)) as picture_file:
+        (width, height), kind = picture_file.size, str(picture_file.format).lower()
+    source = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
     picture = tag("image", width=width, height=height, preserveAspectRatio="none", href=Markup(source))  # noqa: S704 - base64
     return tag("symbol", picture, id=name, viewBox=f"0 0 {width} {height}", preserveAspectRatio="none")
 

@@ -43,7 +43,7 @@ def framed(front: Frontage, writer: Writer, content: Markup) -> bytes:
         ]
     )
     taken = len(page(front.title, front.subject, body))
-    return page(front.title, front.subject, body + writer.layers.definitions(taken))
+    return page(front.title, front.subject, body, writer.layers.definitions(taken))
 
 
 def _patterns() -> Markup:

@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
+from audit_pipeline import terms
 from audit_pipeline.records import Scalar, StackFacts
 from audit_pipeline.report import numbers, text, vocabulary
 from audit_pipeline.study_record import ImageFacts
 
 DIFFERS = "differs between slices"
-WORDS = {
-    "KVP": "Tube voltage, kV",
-    "SliceThickness": "Slice thickness, mm",
-    "SpacingBetweenSlices": "Spacing between slices, mm",
-    "ImagerPixelSpacing": "Detector pixel spacing, mm",
-    "EchoTime": "Echo time, ms",
-    "RepetitionTime": "Repetition time, ms",
-    "MagneticFieldStrength": "Magnetic field, T",
-    "PatientAge": "Patient age, years",
-    "ContrastBolusAgent": "Contrast agent",
-    "ManufacturerModelName": "Model of the device",
-    "TransferSyntaxUID": "Transfer syntax",
-    "BurnedInAnnotation": "Burned-in annotation",
-    "WindowCenter": "Window centre",
-    "PresentationLUTShape": "Presentation LUT shape",
-}
-"""Names that the words of the keyword (PS3.6, section 6) alone would not give; units as the standard has them."""
-
 VALUES = {
+    "xyzt_units": {"0": "not stated", "1": "m", "2": "mm", "3": "\u00b5m", "10": "mm and s", "18": "mm and ms"},
+    "datatype": {
+        "2": "8-bit unsigned",
+        "4": "16-bit signed",
+        "8": "32-bit signed",
+        "16": "32-bit float",
+        "64": "64-bit float",
+        "256": "8-bit signed",
+        "512": "16-bit unsigned",
+        "768": "32-bit unsigned",
+    },
+    "sform_code": {"0": "not set", "1": "scanner", "2": "aligned", "3": "Talairach", "4": "MNI 152"},
+    "qform_code": {"0": "not set", "1": "scanner", "2": "aligned", "3": "Talairach", "4": "MNI 152"},
+    "intent_code": {"0": "none"},
     "PixelRepresentation": {"0": "unsigned", "1": "signed"},
     "LossyImageCompression": {"00": "no", "01": "yes"},
 }
 JOINED = (
+    ("Rescale", ("scl_slope", "scl_inter"), "slope {}, intercept {}"),
     ("Stored values", ("stored_min", "stored_max"), "{} to {}"),
     ("Pixel format", ("BitsStored", "BitsAllocated", "PixelRepresentation"), "{} of {} bits, {}"),
     ("Rescale", ("RescaleSlope", "RescaleIntercept"), "slope {}, intercept {}"),
@@ -43,12 +40,13 @@ JOINED = (
 
 def facts(image: ImageFacts) -> list[tuple[str, str]]:
     """Return what went in: the image, the model input, the stack, the header."""
+    is_stated = not image.orientation and bool(image.metadata.get("PatientOrientation"))
     kind = f"{file_format(image.format)}, {image.modality or 'modality not stated'}, values in {image.unit}"
     return [
         ("Format, modality", kind),
         (elements(image.shape).capitalize(), numbers.sizes(image.shape, "")),
         ("Spacing", numbers.sizes(image.spacing_mm)),
-        ("Axes grow toward", ", ".join(image.orientation) or "unknown"),
+        *([] if is_stated else [("Axes grow toward", ", ".join(image.orientation) or "not stated")]),
         ("Model input", f"{numbers.sizes(fed_shape(image), '')}, {numbers.sizes(image.input_spacing_mm)}"),
         ("Not image data", shares(image.invalid_share, image.padding_share)),
         *([("Stack", stack(image.stack))] if image.stack else []),
@@ -98,13 +96,9 @@ def field_name(keyword: str) -> str:
     """Return the words of a DICOM keyword.
 
     >>> field_name("BodyPartExamined"), field_name("KVP"), field_name("stored_min")
-    ('Body part examined', 'Tube voltage, kV', 'Stored min')
+    ('Body part examined', 'Tube voltage, kV', 'Lowest stored value')
     """
-    if keyword in WORDS:
-        return WORDS[keyword]
-    parts = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", keyword.replace("_", " ")).split(" ")
-    words = " ".join(part.lower() if part[1:].islower() else part for part in parts)
-    return text.cut(text.capital(words), text.LONGEST_NAME)
+    return text.cut(terms.field(keyword), text.LONGEST_NAME)
 
 
 def _value(keyword: str, value: Scalar) -> str:
@@ -113,8 +107,26 @@ def _value(keyword: str, value: Scalar) -> str:
     if isinstance(value, float):
         return numbers.short(value, 6)
     words = str(value)
+    if keyword == "PatientOrientation":
+        return _toward(words)
     known: Mapping[str, str] = VALUES.get(keyword, {})
-    return known.get(words, words.replace("\\", ", "))
+    return known.get(words, ", ".join(part for part in words.split("\\") if part))
+
+
+def _toward(words: str) -> str:
+    r"""Return where rows and columns of a picture lead (PS3.3 C.7.6.1.1.1).
+
+    >>> _toward("L\\F"), _toward("L")
+    ('rows toward L, columns toward F', 'L')
+    """
+    parts = [part.strip() for part in words.replace(",", "\\").split("\\")]
+    return f"rows toward {parts[0]}, columns toward {parts[1]}" if len(parts) == 2 and all(parts) else words
+
+
+def view(image: ImageFacts) -> list[str]:
+    """Return body part and view position as the header states them, without the part that is not stated."""
+    told = (str(image.metadata.get(keyword) or "").strip() for keyword in ("BodyPartExamined", "ViewPosition"))
+    return [text.cut(one, text.LONGEST_NAME) for one in told if one]
 
 
 def dispositions(files: Mapping[str, int]) -> str:

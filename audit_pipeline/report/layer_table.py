@@ -14,9 +14,10 @@ NEGLIGIBLE = 1e-4
 """Shares of the logit below this are printed as 0: they are rounding."""
 
 NOTE = (
-    "Logit missed: share of the logit that the layer's HiResCAM does not account for. Gain: area between the insertion "
-    "and the deletion curve, less that of shifted maps, in logits. Stability: rank correlation with the maps of noisy "
-    "copies. Layers that miss at most 1 % come first; then the mean of the ranks in cell size and these three decides."
+    "Cell: side of a square or cube as large as a cell, mean of these studies. Logit missed: share of the logit "
+    "that the layer's HiResCAM does not account for. Gain: area between the insertion and the deletion curve, less "
+    "that of shifted maps, in logits. Stability: rank correlation with the maps of noisy copies. Layers that miss at "
+    "most 1 % come first; then the mean of the ranks in cell size and these three decides."
 )
 
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from audit_pipeline.geometry import LPS_LETTERS
 
 MISSING = "\u2013"
+SIGN = re.compile(r"(?<![\w.)-])-(?=\d)")
+"""A minus sign typed as a hyphen: before a number, after nothing that it could join."""
+
+POWER = re.compile(r"(?<![\w.])(\d[\d.]*e)(-?)\+?0*(\d+)(?!\w)")
+"""A number with a power of ten."""
+
+PER_CENT = re.compile(r"(?<=\d)%")
 NEGLIGIBLE = 1e-9
 """Printed as 0: smaller than any quantity of the reports, and of the size of rounding in float64 sums."""
 
@@ -47,6 +55,18 @@ def fixed(value: float | None, decimals: int) -> str:
     if not math.isfinite(value):
         return "not finite"
     return _signed(f"{round(value, decimals) + 0.0:.{decimals}f}")
+
+
+def typeset(words: str) -> str:
+    """Return words from a record with true minus signs, powers of ten as elsewhere, and a blank before per cent.
+
+    >>> typeset("shifted by (0, -5), p = 1.2e-05, 63% of it"), typeset("40-49, vendor-2, 41598-025")
+    ('shifted by (0, \u22125), p = 1.2e\u22125, 63 % of it', '40-49, vendor-2, 41598-025')
+    """
+    if "-" not in words and "%" not in words:
+        return words
+    words = POWER.sub(lambda found: f"{found[1]}{_signed(found[2])}{found[3]}", words)
+    return PER_CENT.sub(" %", SIGN.sub("\u2212", words))
 
 
 def _signed(drawn: str) -> str:
@@ -102,6 +122,21 @@ def position(place: Sequence[float] | None) -> str:
         return "unknown"
     parts = [f"{LPS_LETTERS[axis][int(value >= 0)]} {fixed(abs(value), 1)}" for axis, value in enumerate(place)]
     return ", ".join(parts) + " mm"
+
+
+NORMALS = {"sagittal": 0, "coronal": 1, "axial": 2}
+"""Plane -> world axis along which its slices follow."""
+
+
+def along(plane: str, place_mm: float) -> str:
+    """Return the position of a slice along its normal, with the letter of the direction where the plane has one.
+
+    >>> along("axial", -641.8), along("sagittal", 58.4), along("oblique axial", -3.0)
+    ('F 641.8 mm', 'L 58.4 mm', '\u22123.0 mm')
+    """
+    if plane not in NORMALS:
+        return f"{fixed(place_mm, 1)} mm"
+    return f"{LPS_LETTERS[NORMALS[plane]][int(place_mm >= 0)]} {fixed(abs(place_mm), 1)} mm"
 
 
 def share(count: int, total: int) -> str:

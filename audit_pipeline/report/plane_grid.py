@@ -54,14 +54,14 @@ def compact(shown: Shown, panels: Sequence[Panel], tallest: float) -> list[Flowa
     lines = [_beside(shown, panels, group, (scale, width)) for group in groups]
     notes = [*(f"{text.capital(text.slice_place(panel))}." for panel in panels), captions.window(shown)]
     notes += [words] if (words := captions.blanked(panels)) else []
-    notes += [one for method in methods if (one := captions.peak(shown, panels[0], method))]
+    notes += [words(shown, panels[0], method) for method in methods for words in (captions.peak, captions.faint)]
     notes += [captions.cell(shown, panels[0], methods[0]), captions.scale(shown, panels[0], methods)] if methods else []
     notes += [captions.MORE_METHODS] if len(methods) < len(shown.methods(panels[0])) else []
     bars: list[list[Flowable]] = [
         [ColourBar(BAR, shown.layer(panels[0], one), shown.look, captions.colour_bar(shown, panels[0], one))]
         for one in methods
     ]
-    note = tables.words(" ".join(notes), "caption")
+    note = tables.words(" ".join(filter(None, notes)), "caption")
     legend: list[Flowable] = [layout.Columns(bars, [BAR] * len(bars), 2 * GAP)] if bars else []
     return [KeepTogether([heading, *lines, *legend, note])]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from reportlab.lib.units import mm
 from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, Spacer
 
+from audit_pipeline.records import Task
 from audit_pipeline.report import (
     answer_charts,
     answers,
@@ -30,8 +31,9 @@ TIGHT_LADDER = 26 * mm
 STRIP_NOTE = (
     "Dot: one harmless change; ring: one that turns the decision; heavy tick: the unchanged image; dashed: threshold."
 )
+STRIP_OF_ALL = "The decision is that on all classes together: a ring stands in every row, whichever class turned."
 LADDER_NOTE = (
-    "Probability of {name} against the amount of each change, 0 to 1; heavy tick: the unchanged image; ring: the "
+    "Probability p of {name}, 0 to 1, against the amount x of each change; heavy tick: the unchanged image; ring: the "
     "decision turns; dashed: threshold. A line joins the answers where each amount was asked once."
 )
 PANEL_HEAD = ("What was changed", "0 to 1", "Probability", "Change", "Decision")
@@ -56,7 +58,7 @@ def story(shown: Shown) -> list[Flowable]:
         title.keepWithNext = heading.keepWithNext = 0
     return [
         CondPageBreak(LEAST_ROOM),
-        Spacer(1, 2 * mm),
+        Spacer(1, 4 * mm),
         title,
         heading,
         *class_table.story(prediction),
@@ -75,7 +77,8 @@ def _strip(shown: Shown, width: float) -> list[Flowable]:
     chart = answer_charts.strip(record, width)
     if chart is None:
         return [heading, tables.words(answers.reason(record, "harmless", "Harmless changes"), "caption")]
-    words = f"{answers.strip_sentence(record)} {STRIP_NOTE}"
+    of_all = f" {STRIP_OF_ALL}" if record.prediction and record.prediction.task == Task.MULTILABEL else ""
+    words = f"{answers.strip_sentence(record)} {STRIP_NOTE}{of_all}"
     return [KeepTogether([heading, chart, tables.words(words, "caption")])]
 
 

@@ -24,7 +24,7 @@ from audit_pipeline.study_record import StudyRecord
 
 FACTS_MM = (38.0, 140.0)
 NO_GLYPH = "No font here has some characters of this record; their code points are printed."
-LEAST_ROOM = 27 * mm
+LEAST_ROOM = 38 * mm
 """With less left on a page the checks start on the next one."""
 
 
@@ -34,7 +34,7 @@ def story(shown: Shown) -> list[Flowable]:
     type_style = "tight" if shown.is_tight else "dense"
     return [
         CondPageBreak(LEAST_ROOM),
-        Spacer(1, 2 * mm),
+        Spacer(1, 4 * mm),
         _alone(Heading("Every check", "title")),
         *check_table.story(shown),
         *_input(shown, type_style),
@@ -66,7 +66,7 @@ def _input(shown: Shown, type_style: str) -> list[Flowable]:
 
 
 def provenance(record: StudyRecord, context: ReportContext, type_style: str = "dense") -> list[Flowable]:
-    """Return who made this page from what, and how to verify it without a network."""
+    """Return who made this report from what, and how to verify it without a network."""
     model, image, prediction = record.model, record.image, record.prediction
     device = f"{prediction.device}, {prediction.precision}" if prediction else "no prediction was made"
     facts = [
@@ -80,6 +80,7 @@ def provenance(record: StudyRecord, context: ReportContext, type_style: str = "d
         ("Model input SHA-256", (image.input_digest if image else "") or "not recorded"),
         ("Software", text.software(context.versions)),
         ("Run, record", f"{context.run}, {record.schema}"),
+        ("Dates", vocabulary.DATES),
     ]
     if fonts.lacking(_words_of(record)):
         facts.append(("Fonts", f"{NO_GLYPH} {text.capital(wide_fonts.HOW_TO_GET)}."))
@@ -87,7 +88,7 @@ def provenance(record: StudyRecord, context: ReportContext, type_style: str = "d
     return [
         Heading("Provenance"),
         tables.pairs(facts, FACTS_MM, type_style=type_style),
-        Heading("How to verify this page offline", level=1),
+        Heading("How to verify this report offline", level=1),
         tables.words(" ".join(steps), "caption"),
     ]
 

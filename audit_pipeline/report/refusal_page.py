@@ -48,13 +48,22 @@ def _facts(record: StudyRecord) -> list[tuple[str, str]]:
         return [("Why", "No reason was recorded."), ("Files", input_facts.dispositions(record.files))]
     facts = [
         ("What stopped it", f"{error.code} in the stage \u201c{error.stage}\u201d"),
-        ("Why", error.message or "No message was recorded."),
+        ("Why", _sentence(error.message) if error.message else "No message was recorded."),
         ("What to do", text.what_to_do(error.stage)),
         ("Files", input_facts.dispositions(record.files)),
     ]
     if record.prediction is not None:
         facts.append(("Prediction before the failure", _concluded(record.prediction)))
     return facts
+
+
+def _sentence(message: str) -> str:
+    """Return a message of an error as a sentence.
+
+    >>> _sentence("a file is damaged; transfer it again")
+    'A file is damaged; transfer it again.'
+    """
+    return f"{text.capital(message).rstrip('.')}."
 
 
 def _concluded(prediction: PredictionFacts) -> str:

@@ -63,7 +63,7 @@ def estimate(found: Row | None, *, decimals: int | None = None) -> str:
         return numbers.short(value) if decimals is None else numbers.fixed(value, decimals)
 
     if found["low"] is None or found["high"] is None:
-        return shown(found["value"])
+        return f"{shown(found['value'])} (no interval)"
     return f"{shown(found['value'])} ({shown(found['low'])} to {shown(found['high'])})"
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, KeepInFrame, Paragraph, Spacer
 
-from audit_pipeline.findings import Finding
+from audit_pipeline.findings import Finding, Outcome
 from audit_pipeline.records import Task
 from audit_pipeline.report import (
+    answers,
     captions,
     charts,
     fonts,
@@ -17,6 +19,7 @@ from audit_pipeline.report import (
     input_facts,
     layout,
     links,
+    map_words,
     marks,
     numbers,
     review,
@@ -32,11 +35,13 @@ from audit_pipeline.report.figures import EDGE, ColourBar, Picture, furniture, s
 from audit_pipeline.study_record import StudyRecord
 
 MOST_FINDINGS = 5
+MAP_FAMILY = "D"
 SEPARATOR = "|"
 """Between the classes of a label, where a study can have several."""
 
 KEY_HEIGHT, LEAST_KEY_HEIGHT, KEY_CAPTION = 88 * mm, 50 * mm, 48 * mm
 LONGEST_MESSAGE, LONGEST_ADVICE = 260, 180
+CLAUSE_END = re.compile(r"[.;,] ")
 
 
 def story(shown: Shown) -> list[Flowable]:
@@ -99,9 +104,10 @@ def _conclusion(record: StudyRecord) -> list[Flowable]:
         return [tables.words("No prediction was recorded.", "body")]
     headline, sentences = text.conclusion(record.prediction)
     items: list[Flowable] = [
-        tables.words("Predicted class", "caption"),
+        tables.words("Predicted classes" if len(record.prediction.predicted) > 1 else "Predicted class", "caption"),
         tables.words(text.cut(headline, 120), "verdict"),
         *(tables.words(sentence, "body") for sentence in sentences),
+        *(tables.words(words, "caption") for words in [answers.range_sentence(record)] if words),
     ]
     if record.label is not None:
         label = record.label.replace(SEPARATOR, ", ") if record.prediction.task == Task.MULTILABEL else record.label
@@ -122,9 +128,17 @@ def _lamps(record: StudyRecord) -> list[Flowable]:
         items += [
             Spacer(1, 1.2 * mm),
             layout.MarkedParagraph(outcome, Paragraph(words, style.paragraph_style("body"))),
-            tables.words(text.verdict_meaning(subject, outcome), "caption"),
+            tables.words(text.verdict_meaning(subject, outcome, _open(record, subject)), "caption"),
         ]
     return items
+
+
+def _open(record: StudyRecord, subject: str) -> int:
+    """Return how many checks of a verdict could not be evaluated."""
+    is_about_maps = subject == "explanation"
+    return sum(
+        one.outcome is Outcome.NOT_EVALUABLE and (one.family == MAP_FAMILY) is is_about_maps for one in record.findings
+    )
 
 
 def _counts(record: StudyRecord) -> list[Flowable]:
@@ -148,7 +162,17 @@ def _finding(finding: Finding) -> list[Flowable]:
 
 
 def _short(words: str, limit: int) -> str:
-    return words if len(words) <= limit else f"{words[:limit].rstrip()}\u2026 (whole in the table of checks)"
+    """Return at most `limit` characters, whole clauses or at least whole words; what is missing is said.
+
+    >>> _short("One clause; another clause.", 20), _short("A clause without an end", 10)
+    ('One clause; \u2026 (whole in the table of checks)', 'A clause \u2026 (whole in the table of checks)')
+    """
+    if len(words) <= limit:
+        return words
+    kept = words[: limit + 1]
+    ends = [found.end() for found in CLAUSE_END.finditer(kept) if found.end() >= limit / 2]
+    kept = kept[: ends[-1] if ends else kept.rfind(" ")]
+    return f"{kept.rstrip()} \u2026 (whole in the table of checks)"
 
 
 def _left(shown: Shown, width: float, room: float) -> list[Flowable]:
@@ -176,7 +200,7 @@ def key_pair(shown: Shown, width: float, tallest: float) -> list[Flowable]:
     if layer is not None:
         bar = ColourBar(half, layer, shown.look, captions.colour_bar(shown, panel, layer.method))
         pictures.append([Picture(panel, scale, shown.look, layer, strip), bar])
-        notes += [captions.peak(shown, panel, layer.method), captions.cell(shown, panel, layer.method)]
+        notes += [words(shown, panel, layer.method) for words in (captions.peak, captions.faint, captions.cell)]
         notes += [captions.scale(shown, panel, [layer.method])]
         notes += [captions.CONTOURS] if layer.contours else []
     pictures[0].append(tables.words(" ".join(filter(None, [*notes, text.convention([panel])])), "caption"))
@@ -197,7 +221,7 @@ def _bars(record: StudyRecord, width: float) -> list[Flowable]:
 def _sentence(record: StudyRecord) -> list[Flowable]:
     if not record.explanations:
         return []
-    words = text.map_sentence(record.explanations[0])
+    words = map_words.map_sentence(record.explanations[0], record.image.affine if record.image else None)
     return [Heading("Where the evidence lies", level=1), tables.words(words, "body")]
 
 
@@ -207,7 +231,7 @@ def _brief(record: StudyRecord, width: float) -> list[Flowable]:
         return []
     fed = input_facts.fed_shape(image)
     voxels = numbers.sizes(fed, input_facts.elements(fed))
-    kind = image.modality or input_facts.file_format(image.format)
+    kind = ", ".join(filter(None, [image.modality or input_facts.file_format(image.format), *input_facts.view(image)]))
     rows = [
         ("Image", f"{kind}, {numbers.sizes(image.shape, input_facts.elements(image.shape))}, in {image.unit}"),
         ("Spacing", numbers.sizes(image.spacing_mm)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 
+from audit_pipeline import terms
 from audit_pipeline.findings import Finding, Outcome
 from audit_pipeline.records import Panel, Status
 from audit_pipeline.report import numbers, vocabulary
@@ -20,7 +21,7 @@ def method(name: str) -> str:
     >>> method("hirescam"), method("occlusion")
     ('HiResCAM', 'occlusion')
     """
-    return vocabulary.METHOD_WORDS.get(name, name)
+    return terms.method(name)
 
 
 def map_unit(unit: str) -> str:
@@ -98,10 +99,14 @@ def verdict(outcome: Outcome, code: str) -> str:
     return f"{words}, decided by {cut(code, LONGEST_NAME)}" if code else words
 
 
-def verdict_meaning(subject: str, outcome: Outcome) -> str:
-    """Return one sentence that says what a verdict on the "prediction" or "explanation" means."""
+def verdict_meaning(subject: str, outcome: Outcome, not_evaluable: int = 0) -> str:
+    """Return one sentence that says what a verdict on the "prediction" or "explanation" means.
+
+    not_evaluable : how many checks behind the verdict could not answer, which a pass has to say
+    """
+    silent = f"; {counted(not_evaluable, 'check')} could not be evaluated" if not_evaluable else ""
     meanings = {
-        Outcome.PASS: f"No check spoke against the {subject}.",
+        Outcome.PASS: f"No check spoke against the {subject}{silent}.",
         Outcome.NOTE: f"Nothing stands against the {subject}; there is a remark.",
         Outcome.FLAG: f"A reviewer must look before the {subject} is used.",
         Outcome.CRITICAL: f"The {subject} must not be used as it is.",
@@ -161,13 +166,16 @@ def _names(message: str, drawn: Collection[str]) -> bool:
 
 
 def limit_words(finding: Finding) -> str:
-    """Return the limit with the side on which it allows values, where value and outcome tell that side.
+    """Return the limit with the side on which it allows values, where the check or the outcome tells it.
 
-    A pass lies on the allowed side, a flag or critical outcome beyond it; any other outcome tells nothing.
+    Of a rule, which declares none, a pass lies on the allowed side, a flag or critical outcome beyond it; any other
+    outcome tells nothing.
     """
     if finding.limit is None:
         return numbers.MISSING
     limit = numbers.short(finding.limit)
+    if finding.direction:
+        return f"{vocabulary.AT_MOST if finding.direction == 'above' else vocabulary.AT_LEAST} {limit}"
     if finding.value is None or finding.value == finding.limit:
         return limit
     if finding.outcome not in {Outcome.PASS, Outcome.FLAG, Outcome.CRITICAL}:
@@ -222,7 +230,8 @@ def slice_place(panel: Panel) -> str:
     if panel.index is not None:
         parts.append(f"slice {panel.index}")
     if panel.position_mm is not None:
-        parts.append(f"at {numbers.fixed(panel.position_mm, 1)} mm")
+        plane = panel.plane if all(len(letter) == 1 for letter in panel.letters) else ""
+        parts.append(f"at {numbers.along(plane, panel.position_mm)}")
     return ", ".join(parts)
 
 
@@ -235,21 +244,6 @@ def convention(panels: Sequence[Panel]) -> str:
     if turned and all(panel.letters[0].startswith("R") for panel in turned):
         return "Radiological convention: the patient's right is on the left of the page."
     return "The letters at the edges say how the patient lies in each image."
-
-
-def map_sentence(facts: ExplanationFacts) -> str:
-    """Return where the evidence of one map lies; of a rejected map no place is given."""
-    rejected = rejection(facts)
-    if rejected:
-        return f"The {method(facts.method)} map for {cut(facts.target_name, LONGEST_NAME)} is {rejected}."
-    if facts.statistics.max <= 0:
-        return f"{method(facts.method)} for {cut(facts.target_name, LONGEST_NAME)} holds no positive evidence."
-    place = facts.statistics.peak_position_mm
-    where = f"at {numbers.position(place)}" if place else f"at {numbers.element(facts.statistics.peak_index)}"
-    return (
-        f"The model's evidence for {cut(facts.target_name, LONGEST_NAME)} ({method(facts.method)}) peaks {where} "
-        f"with {numbers.number(facts.statistics.peak_value)} {map_unit(facts.unit)}."
-    )
 
 
 def voxel(index: Sequence[int]) -> str:

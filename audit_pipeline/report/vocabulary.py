@@ -41,16 +41,6 @@ FAMILY_WORDS = {
     "F": "F  Process and record",
 }
 FORMAT_WORDS = {"dicom": "DICOM", "nifti": "NIfTI"}
-METHOD_WORDS = {
-    "gradcam": "Grad-CAM", "hirescam": "HiResCAM", "gradcam++": "Grad-CAM++", "layercam": "Layer-CAM",
-    "xgradcam": "XGrad-CAM", "eigencam": "Eigen-CAM", "eigengradcam": "Eigen-Grad-CAM", "scorecam": "Score-CAM",
-    "ablationcam": "Ablation-CAM", "smoothgradcam++": "Smooth Grad-CAM++", "cam": "CAM", "elementwise": "element-wise",
-    "inputxgradient": "input x gradient", "integrated_gradients": "integrated gradients", "smoothgrad": "SmoothGrad",
-    "gradient_shap": "gradient SHAP", "kernel_shap": "kernel SHAP", "lime": "LIME", "rise": "RISE",
-    "guided_backprop": "guided backpropagation", "guided_gradcam": "guided Grad-CAM",
-    "attention_rollout": "attention rollout", "token_gradcam": "Grad-CAM on tokens",
-    "token_hirescam": "HiResCAM on tokens",
-}  # fmt: skip
 REVIEW_VERDICTS = tuple(str(verdict) for verdict in ReviewVerdict)
 AT_MOST, AT_LEAST = "\u2264", "\u2265"
 CAUTION = "for review, not for diagnosis"
@@ -74,9 +64,14 @@ VERIFY = (
     "Compare the digests above with those of the weights and the source files you hold (\u201csha256sum FILE\u201d).",
 )
 
+DATES = (
+    "run.json holds when the run began and ended; a signature holds when it was given. The pages carry no date, so "
+    "that the same input gives the same report."
+)
 NO_MESSAGE = "No message was recorded."
 LIMITS = (
-    "A limit with a sign names the allowed side; without a sign the outcome does not tell it. "
+    "A limit with a sign names the allowed side; without a sign the outcome does not tell it. A value without a limit: "
+    "another check decides. "
     "Where a limit is from: S a standard or physics, P published, N a null of simulated maps, J engineering judgement, "
-    "not calibrated, C clean studies of this site. Fig.: the figure that shows it."
+    "C clean studies of this site. Fig.: the figure that shows it."
 )

@@ -27,8 +27,13 @@ def timeless_bytes(record: StudyRecord) -> bytes:
     return record_bytes(replace(record, timings_s={}))
 
 
-def read_record(path: Path) -> StudyRecord:
+def read_record(path: Path, texts: dict[str, str] | None = None) -> StudyRecord:
     """Return the record in a file.
+
+    Parameters
+    ----------
+    texts : texts of the records read before, from each to itself, which grows: thousands of records that are held at
+        once say the same words, and with it hold them once
 
     Raises
     ------
@@ -40,9 +45,18 @@ def read_record(path: Path) -> StudyRecord:
         found = content.get("schema")
         if found != SCHEMA:
             raise StoreError(f"{path.parent.name}/{path.name} has schema {found!r}, this version reads {SCHEMA!r}")
-        return _ADAPTER.validate_python(content)
+        return _ADAPTER.validate_python(content if texts is None else _shared(content, texts))
     except (OSError, ValueError, AttributeError, ValidationError) as error:
         raise StoreError(f"{path.parent.name}/{path.name} is damaged; run the audit of this study again") from error
+
+
+def _shared(content: Any, texts: dict[str, str]) -> Any:
+    """Return the content with every text replaced by the equal one of `texts`."""
+    if isinstance(content, dict):
+        return {texts.setdefault(key, key): _shared(value, texts) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_shared(value, texts) for value in content]
+    return texts.setdefault(content, content) if isinstance(content, str) else content
 
 
 def _plain(content: Any) -> Any:

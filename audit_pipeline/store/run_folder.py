@@ -130,7 +130,12 @@ class RunFolder:
 
     def records(self) -> tuple[StudyRecord, ...]:
         """Return the records of all committed studies, by key."""
-        return tuple(read_record(path) for path in sorted(self.studies.glob("*/record.json")))
+        texts: dict[str, str] = {}
+        return tuple(read_record(self.study(key) / "record.json", texts) for key in self.keys())
+
+    def keys(self) -> tuple[str, ...]:
+        """Return the keys of all committed studies, sorted."""
+        return tuple(path.parent.name for path in sorted(self.studies.glob("*/record.json")))
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write one of the JSON files at the top of the run."""

@@ -2,13 +2,18 @@
 
     .venv/bin/python -m tests.bench.audit_report_cost [STUDIES] [binary|multilabel] [--profile]
 
-The records are drawn at random (`tests.fabricated_cohort`) and written into a run folder with traits and thumbnails;
-then the run is closed as `audit-pipeline run` closes it, in a process of its own.
+The records are drawn at random (`tests.fabricated_cohort`) and written into a run folder with traits, slices and maps.
+Then, each in a process of its own, whose peak includes the libraries that it loads first:
+
+- `run`: the run is closed as `audit-pipeline run` closes it, with torch and all that predicts and explains loaded;
+- `report`: the audit report is drawn again as by `audit-pipeline report`, which computes no statistics; the reports of
+  single studies are left out, which are drawn one after the other before it.
 """
 
 from __future__ import annotations
 
 import cProfile
+import importlib
 import json
 import pstats
 import re
@@ -29,7 +34,7 @@ from audit_pipeline.records import Explanation, Panel, Status
 from audit_pipeline.store.figures import figures_bytes
 from audit_pipeline.store.run_folder import RUN_SCHEMA, RunFolder
 from audit_pipeline.store.traits import traits_bytes
-from audit_pipeline.study_record import StudyRecord
+from audit_pipeline.study_record import ExplanationFacts, StudyRecord
 from tests.fabricated_cohort import BINARY, context, fabricated
 
 FINDINGS = tuple(f"finding {number}" for number in range(14))
@@ -40,6 +45,11 @@ CONFIG = {
     "report": {"pdf": "none", "html": "all"},
 }
 SIDE, CELLS, CHANNELS = 256, 8, 64
+PARTS = (
+    "worst_first", "results_bytes", "findings_bytes", "gathered", "concluded", "described", "render_audit",
+    "render_audit_html", "write_ledger",
+)  # fmt: skip
+LIBRARIES = ("numpy", "torch", "audit_pipeline.execute.closing", "audit_pipeline.execute.local")
 
 
 def write_run(folder: Path, count: int, task: str) -> None:
@@ -81,22 +91,23 @@ def _traits(record: StudyRecord, draw: np.random.Generator) -> Traits:
 
 def _figures(record: StudyRecord, draw: np.random.Generator) -> bytes:
     anatomy = draw.normal(1000, 300, (SIDE, SIDE)).astype(np.float32)
+    explained = [_explanation(facts, draw) for facts in record.explanations]
+    maps = {one.method: one.on_input for one in explained}
     panel = Panel(
-        role="image", plane="image", axis=None, index=None, position_mm=None, anatomy=anatomy, maps={},
-        target=record.explanations[0].target, pixel_mm=(1.4, 1.4), cell_mm=(45.0, 45.0), letters=("R", "L", "H", "F"),
+        role="image", plane="image", axis=None, index=None, position_mm=None, anatomy=anatomy, maps=maps,
+        target=explained[0].target, pixel_mm=(1.4, 1.4), cell_mm=(45.0, 45.0), letters=("R", "L", "H", "F"),
         peaks={}, to_source=np.eye(3),
     )  # fmt: skip
-    return figures_bytes([panel], [_explanation(record, draw)])
+    return figures_bytes([panel], explained)
 
 
-def _explanation(record: StudyRecord, draw: np.random.Generator) -> Explanation:
-    facts = record.explanations[0]
+def _explanation(facts: ExplanationFacts, draw: np.random.Generator) -> Explanation:
     grid = draw.normal(size=(CELLS, CELLS)).astype(np.float32)
     scale = np.diag([SIDE / CELLS, SIDE / CELLS, 1.0])
     return Explanation(
         method=facts.method, target=facts.target, target_name=facts.target_name, layer=facts.layer, values=grid,
-        on_input=np.zeros((SIDE, SIDE), np.float32), to_source=scale, to_input=None, affine=None, cell_mm=facts.cell_mm,
-        statistics=facts.statistics, signal_floor=1e-6,
+        on_input=np.zeros((SIDE, SIDE), np.float32), to_source=scale, to_input=None, affine=None,
+        cell_mm=facts.cell_mm, statistics=facts.statistics, signal_floor=1e-6,
     )  # fmt: skip
 
 
@@ -120,38 +131,35 @@ def timed(names: tuple[str, ...]) -> dict[str, list[float]]:
     return spent
 
 
-def _peak_mb() -> float:
-    return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
+def _peak_mb(status: str = "") -> float:
+    """Return the peak memory that `status` tells, the content of ``/proc/PID/status``; of this process without it."""
+    told = status or Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", told)[1]) / 1024
 
 
-def close(folder: Path, *, profile: bool) -> None:
-    """Close the run and print what it took."""
+def close(folder: Path, kind: str, *, profile: bool) -> None:
+    """Close the run and print what it took.
+
+    kind : "run" for the end of a run, "report" for its report drawn again
+    """
+    if kind == "run":
+        importlib.import_module("audit_pipeline.execute.local")
     run = RunFolder(folder)
-    sys.stdout.write(f"  {'before':20}{'':8}   peak {_peak_mb():.0f} MB: the libraries\n")
+    sys.stdout.write(f"{kind}\n  {'before':20}{'':8}   peak {_peak_mb():.0f} MB: the libraries\n")
     config = AuditConfig.model_validate(CONFIG)
     told = replace(context(), settings=config.report)
-    spent = timed(
-        (
-            "worst_first",
-            "results_bytes",
-            "findings_bytes",
-            "gathered",
-            "concluded",
-            "described",
-            "render_audit",
-            "render_audit_html",
-            "write_ledger",
-        )
-    )
+    plan = Plan(groups=("sex", "site"), thresholds_from="a tuning set") if kind == "run" else None
+    spent = timed(PARTS)
     profiler = cProfile.Profile()
     start = time.perf_counter()
     if profile:
         profiler.enable()
-    closing.close(run, told, config, excluded={}, plan=Plan(groups=("sex", "site"), thresholds_from="a tuning set"))
+    closing.close(run, told, config, excluded={}, plan=plan)
     profiler.disable()
     whole = time.perf_counter() - start
     for name, (seconds, peak) in spent.items():
-        sys.stdout.write(f"  {name:20}{seconds:8.1f} s, peak {peak:.0f} MB\n")
+        if peak:
+            sys.stdout.write(f"  {name:20}{seconds:8.1f} s, peak {peak:.0f} MB\n")
     sys.stdout.write(f"  {'whole':20}{whole:8.1f} s, peak {_peak_mb():.0f} MB, processor {time.process_time():.1f} s\n")
     for name in ("report.pdf", "report.html", "cohort.json"):
         sys.stdout.write(f"  {name:20}{(folder / name).stat().st_size / 1e6:8.2f} MB\n")
@@ -160,9 +168,9 @@ def close(folder: Path, *, profile: bool) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Write a run, then close it in a process of its own so that only this is measured."""
+    """Write a run, then close it in processes of their own so that only this is measured."""
     if arguments[:1] == ["close"]:
-        close(Path(arguments[1]), profile="--profile" in arguments)
+        close(Path(arguments[1]), arguments[2], profile="--profile" in arguments)
         return
     plain = [one for one in arguments if not one.startswith("-")]
     count = int(plain[0]) if plain else 1000
@@ -171,11 +179,15 @@ def main(arguments: list[str]) -> None:
         folder = Path(place) / "run"
         write_run(folder, count, task)
         sys.stdout.write(f"{count} studies, {task}\n")
+        for module in LIBRARIES:
+            code = f"import {module}; print(open('/proc/self/status').read())"
+            done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+            sys.stdout.write(f"  import {module:32} peak {_peak_mb(done.stdout):.0f} MB\n")
         sys.stdout.flush()
         options = [one for one in arguments if one.startswith("-")]
-        subprocess.run(
-            [sys.executable, "-m", "tests.bench.audit_report_cost", "close", str(folder), *options], check=True
-        )
+        for kind in ("run", "report"):
+            command = ["-m", "tests.bench.audit_report_cost", "close", str(folder), kind, *options]
+            subprocess.run([sys.executable, *command], check=True)
 
 
 if __name__ == "__main__":

@@ -23,9 +23,9 @@ def measure(name="gating", value=1.0, outcome=Outcome.FLAG, provenance="dom", di
     )  # fmt: skip
 
 
-def clean(**values):
-    empty = np.zeros((1, 1), dtype=np.float32)
+def clean(studies=0, **values):
     arrays = {name: np.asarray(one, dtype=np.float64) for name, one in values.items()}
+    empty = np.zeros((max(studies, *(one.size for one in arrays.values())), 1), dtype=np.float32)
     return Reference(features=empty, intensities=empty, digest="", values=arrays)
 
 
@@ -70,11 +70,6 @@ def test_without_a_reference_a_direction_or_finite_values_there_is_no_place():
     assert one(measure(direction=""), clean(gating=[1.0, 2.0])).standing is None
     assert standing_of(1.0, np.asarray([1.0, np.inf])) is None
     assert standing_of(1.0, np.zeros(0)) is None
-
-
-def test_too_small_a_reference_leaves_the_default_limit():
-    found = one(measure(value=1.0), clean(gating=np.linspace(0, 1, 98)))
-    assert (found.outcome, found.calibrated) == (Outcome.FLAG, False)
 
 
 def test_far_beyond_a_reference_too_small_for_a_conformal_p_value_a_flag_stays():
@@ -173,15 +168,23 @@ def test_at_most_a_twentieth_of_clean_studies_is_flagged_by_twenty_gating_measur
     assert flagged / 400 < 0.075
 
 
-def test_a_few_clean_studies_refute_a_flag_and_cannot_confirm_one():
-    """A measure that can be taken on some studies only has a few values in the reference."""
-    few = clean(gating=np.linspace(0, 1, 40))
-    often, never = (one(measure(value=value), few) for value in (0.9, 1.1))
-    assert (often.outcome, often.calibrated) == (Outcome.NOTE, False)
-    assert "40 clean reference studies" in often.message
+def test_a_measure_that_few_studies_of_a_large_reference_have_is_judged_by_its_tail():
+    few = clean(120, gating=np.linspace(0, 1, 40))
+    often, near, far = (one(measure(value=value), few) for value in (0.9, 1.05, 2.0))
+    assert [one.outcome for one in (often, near, far)] == [Outcome.NOTE, Outcome.FLAG, Outcome.FLAG]
+    assert all(one.calibrated for one in (often, near, far))
     assert "p = 0.12" in often.message
-    assert (never.outcome, never.calibrated, never.message) == (Outcome.FLAG, False, "It measures.")
 
 
-def test_eighteen_clean_studies_cannot_refute_a_flag():
-    assert one(measure(value=0.5), clean(gating=np.linspace(0, 1, 18))).outcome is Outcome.FLAG
+def test_among_many_measures_just_beyond_a_few_clean_studies_is_a_note_and_far_beyond_a_flag():
+    names = [f"m{place}" for place in range(20)]
+    few = clean(120, **{name: np.linspace(0, 1, 40) for name in names})
+    for value, outcome in ((1.05, Outcome.NOTE), (2.0, Outcome.FLAG)):
+        findings = [measure(name, value if name == "m0" else 0.6) for name in names]
+        assert decide(findings, dict.fromkeys(names, 4), few)[0].outcome is outcome
+
+
+@pytest.mark.parametrize("reference", [clean(120, gating=np.linspace(0, 1, 18)), clean(gating=np.linspace(0, 1, 98))])
+def test_too_few_clean_studies_leave_the_default_limit(reference):
+    found = one(measure(value=0.6), reference)
+    assert (found.outcome, found.calibrated, found.message) == (Outcome.FLAG, False, "It measures.")

@@ -52,7 +52,7 @@ def test_behind_pooling_and_one_linear_layer_a_difference_is_critical(grid):
 def test_a_missing_method_is_named():
     finding = method_disagreement(make_evidence(make_explanation(focal((7, 7), (1, 1)))))
     assert finding.outcome is Outcome.NOT_EVALUABLE
-    assert "no hirescam" in finding.message
+    assert "no HiResCAM" in finding.message
 
 
 def test_maps_of_another_class_are_not_compared():

@@ -14,7 +14,7 @@ def test_evidence_in_a_corner_outside_the_body_is_flagged(grid):
     finding = outside_body(make_evidence(explanation, body=disc(explanation.on_input.shape)))
     assert finding.outcome is Outcome.FLAG
     assert finding.value > 0.99
-    assert "gradcam for nodule" in finding.message
+    assert "Grad-CAM for nodule" in finding.message
 
 
 @pytest.mark.parametrize("grid", [(7, 7), (14, 14), (8, 8, 8)])
@@ -137,7 +137,7 @@ def test_the_worst_of_the_methods_is_reported_by_name():
     bad = make_explanation(focal((7, 7), (0, 0)), method="hirescam")
     finding = outside_body(make_evidence(good, bad, body=disc(shape)))
     assert finding.outcome is Outcome.FLAG
-    assert finding.message.startswith("hirescam for nodule")
+    assert finding.message.startswith("HiResCAM for nodule")
 
 
 def test_maps_of_other_classes_are_not_judged():

@@ -50,7 +50,7 @@ def test_one_infinite_cell_is_critical():
 
 def test_the_empty_one_of_two_methods_is_reported():
     good, empty = make_explanation(np.ones((7, 7))), make_explanation(np.zeros((7, 7)), method="hirescam")
-    assert empty_map(make_evidence(good, empty)).message.startswith("hirescam for nodule")
+    assert empty_map(make_evidence(good, empty)).message.startswith("HiResCAM for nodule")
 
 
 def test_without_maps_emptiness_is_not_evaluable():

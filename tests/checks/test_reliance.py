@@ -72,6 +72,7 @@ def test_marks_on_the_border_are_named_as_marks():
     both = evidence(border_removed=said(0.03), text_removed=said(0.03))
     assert border_decides(both).outcome is Outcome.PASS
     assert "C20" in border_decides(both).message
+    assert border_decides(both).limit is None, "another check decides, so no limit stands beside the number"
     assert marker_decides(both).outcome is Outcome.FLAG
 
 

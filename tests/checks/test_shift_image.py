@@ -117,9 +117,9 @@ HEADER = {
     ("metadata", "outcome", "words"),
     [
         ({"Manufacturer": "a ", "KVP": 110.0}, Outcome.PASS, "2 acquisition fields compared"),
-        ({"Manufacturer": "C"}, Outcome.FLAG, "Manufacturer is C, where the reference has a, b"),
+        ({"Manufacturer": "C"}, Outcome.FLAG, "Manufacturer is C, where the reference has A, B"),
         ({"SoftwareVersions": "v999", "KVP": 100.0}, Outcome.PASS, "2 acquisition fields"),
-        ({"KVP": 80.0}, Outcome.FLAG, "KVP is 80, where the reference has 100 to 120"),
+        ({"KVP": 80.0}, Outcome.FLAG, "Tube voltage (kV) is 80, where the reference has 100 to 120"),
         ({"KVP": 121.0}, Outcome.PASS, "1 acquisition field "),
         ({"PatientAge": 4.0}, Outcome.NOT_EVALUABLE, "No acquisition field"),
         ({}, Outcome.NOT_EVALUABLE, "No acquisition field"),

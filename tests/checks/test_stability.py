@@ -9,7 +9,7 @@ from evidence_factories import make_evidence, make_prediction, make_prepared
 from audit_pipeline.checks.decisions import decided, flipped, positives
 from audit_pipeline.checks.dependence import image_not_needed, patient_not_needed
 from audit_pipeline.checks.stability import fragile, not_repeatable, unstable
-from audit_pipeline.evidence import Answer
+from audit_pipeline.evidence import Answer, Reference
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Task
 
@@ -101,6 +101,34 @@ def test_a_bias_that_answers_everything_alike_does_not_need_the_image():
 def test_a_finding_in_grey_and_in_noise_is_flagged_and_the_absence_of_one_is_not():
     assert image_not_needed(asked(0.98, constant=answer(0.999), noise=answer(0.96))).outcome is Outcome.FLAG
     assert image_not_needed(asked(0.02, constant=answer(0.001), noise=answer(0.04))).outcome is Outcome.PASS
+
+
+def test_a_finding_in_grey_and_in_noise_that_goes_with_the_body_is_a_note():
+    empty = {"constant": answer(0.999), "noise": answer(0.96)}
+    assert image_not_needed(asked(0.98, **empty, body_removed=answer(0.2))).outcome is Outcome.NOTE
+    assert image_not_needed(asked(0.98, **empty, body_removed=answer(0.9))).outcome is Outcome.FLAG
+
+
+def known(*probabilities):
+    odds = np.log(np.asarray(probabilities) / (1 - np.asarray(probabilities)))
+    empty = np.zeros((odds.size, 1), dtype=np.float32)
+    return Reference(features=empty, intensities=empty, digest="", logits=odds[:, None].astype(np.float32))
+
+
+@pytest.mark.parametrize(("others", "outcome"), [(0, Outcome.FLAG), (10, Outcome.NOTE)])
+def test_a_model_that_clean_studies_show_to_answer_otherwise_needs_the_image(others, outcome):
+    reference = known(*[0.9] * (40 - others), *[0.1] * others)
+    empty = {"constant": answer(0.99), "noise": answer(0.97), "body_removed": answer(0.6)}
+    for check in (image_not_needed, patient_not_needed):
+        finding = check(replace(asked(0.98, **empty), reference=reference))
+        assert finding.outcome is outcome
+        assert ("10 of 40 clean reference studies" in finding.message) == bool(others)
+
+
+def test_what_stays_beside_the_body_decides_where_an_even_grey_is_no_finding():
+    reference = known(*[0.1] * 40)
+    kept = replace(asked(0.98, constant=answer(0.2), body_removed=answer(0.97)), reference=reference)
+    assert patient_not_needed(kept).outcome is Outcome.CRITICAL
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_no_reference_makes_repeated_slices_usual():
     values = gradual()
     values[7] = values[6]
     finding, measured = judged(mixed_phases, values), judged(mixed_phases, gradual())
-    empty = np.zeros((1, 1), dtype=np.float32)
+    empty = np.zeros((200, 1), dtype=np.float32)
     known = {"mixed_phases": np.linspace(0, 9, 200)}
     reference = Reference(features=empty, intensities=empty, digest="", values=known)
     found = decide([finding, measured], {"mixed_phases": 4}, reference)

@@ -37,6 +37,15 @@ def test_the_interval_is_that_of_a_mean_over_independent_studies(case):
     assert found.model[29] - found.low[29] == pytest.approx(reach, abs=2e-6)
 
 
+def test_no_interval_reaches_above_that_of_the_prevalence_which_no_net_benefit_exceeds():
+    truth = np.arange(60) < 30
+    scores = np.where(truth, 0.99, 0.1)
+    scores[-2:] = 0.99
+    found = benefit(scores, truth, np.arange(60))
+    assert max(found.high) == pytest.approx(0.5 + 1.959964 * truth.std(ddof=1) / np.sqrt(60), abs=2e-6)
+    assert found.high[94] == max(found.high), "two false calls at a threshold of 0.95 alone would reach 0.76"
+
+
 def test_studies_of_the_same_patient_count_as_one(case):
     scores, truth = case
     single = benefit(scores, truth, np.arange(500))

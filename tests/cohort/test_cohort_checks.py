@@ -103,7 +103,7 @@ def test_fewer_than_ten_of_a_class_are_never_judged(clean):
 def test_a_gap_in_a_declared_group_says_group_metric_and_size():
     cohort = COHORT_PLANTS["blind_in_one_group"].plant(600, 5, np.random.default_rng(3))
     found = judged("E01", replace(cohort, plan=replace(cohort.plan, groups=("Manufacturer",))))
-    assert "sensitivity of nodule where Manufacturer is" in found.finding.message
+    assert "sensitivity of nodule where manufacturer is" in found.finding.message
     planned = [row for row in found.tables[0].rows if row[8] == "planned"]
     assert {row[1] for row in planned} == {"Manufacturer"}
 

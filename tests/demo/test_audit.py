@@ -17,7 +17,7 @@ from audit_pipeline.store.ledger import verify
 from audit_pipeline.store.pseudonym import study_key
 from audit_pipeline.store.run_folder import RunFolder
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.untraced]
 
 RUNS = {"ct_3d": "ct", "cxr_2d": "dx"}
 UNUSED_COLUMN = "a column of the labels file is not used as a subgroup: no value stands there twice"

@@ -73,6 +73,7 @@ def test_the_sample_takes_each_kind_of_model_and_a_large_audit():
     assert set(DEMO) < set(TAKEN)
     assert {"findings_2d", "slices_2d", "cohort_60"} == set(TAKEN) - set(DEMO)
     assert TAKEN["cohort_60"].audit
+    assert TAKEN["cohort_60"].audit_page
 
 
 def test_kinds_that_are_not_there_are_left_out():

@@ -14,13 +14,14 @@ from safetensors.torch import load_file
 from audit_pipeline.card import read_card
 from audit_pipeline.checks import LEAST_STUDIES
 from audit_pipeline.cohort.discrimination import discrimination
+from audit_pipeline.demo import examples
 from audit_pipeline.demo.audit import AUDITS, WEIGHTS
-from audit_pipeline.demo.examples import example
 from audit_pipeline.demo.recipes import RECIPES, SAMPLES
 from audit_pipeline.demo.train import HELD_OUT, REFERENCE, TRAINING, TUNING
 from audit_pipeline.explain.engine import explain_input
 from audit_pipeline.models.classifier import load_classifier
 from audit_pipeline.store.reference import read_reference
+from tests.demo.phantom_cases import made
 
 NAMES = [card for _, card, _ in AUDITS]
 ENDINGS = (".safetensors", ".yaml", "_reference.parquet", "_reference.safetensors")
@@ -44,9 +45,11 @@ def shipped(name):
     """Return the classifier, and per fresh phantom its example, its logit for a nodule and its HiResCAM map."""
     classifier = load_classifier(read_card(WEIGHTS / f"{name}.yaml"), device="cpu")
     target = len(classifier.card.classes) - 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(examples, "phantom", made)
+        given = [examples.example(seed, classifier.card, nodule=seed % 2 == 0) for seed in FRESH]
     seen = []
-    for seed in FRESH:
-        one = example(seed, classifier.card, nodule=seed % 2 == 0)
+    for one in given:
         maps = explain_input(classifier.network, one.values, methods=["hirescam"], targets=[target])
         logits = maps.logits[0]
         score = float(logits[0] if len(logits) == 1 else logits[1] - logits[0])
@@ -168,6 +171,7 @@ def test_the_reference_holds_what_shift_and_measures_are_judged_against(card):
     assert all(np.isfinite(values).all() for values in reference.values.values())
 
 
+@pytest.mark.untraced
 @pytest.mark.slow
 def test_phantoms_never_seen_are_told_apart(name):
     _, seen = shipped(name)
@@ -175,6 +179,7 @@ def test_phantoms_never_seen_are_told_apart(name):
     assert area.auroc >= 0.9
 
 
+@pytest.mark.untraced
 @pytest.mark.slow
 def test_most_calls_at_the_stated_threshold_are_right(name, card):
     _, seen = shipped(name)
@@ -182,6 +187,7 @@ def test_most_calls_at_the_stated_threshold_are_right(name, card):
     assert np.mean(right) >= 0.75
 
 
+@pytest.mark.untraced
 @pytest.mark.slow
 def test_the_hirescam_peak_of_most_detected_nodules_lies_within_one_cell():
     classifier, seen = shipped("ct_3d")
@@ -196,6 +202,7 @@ def test_the_hirescam_peak_of_most_detected_nodules_lies_within_one_cell():
     assert np.mean(np.array(distances) <= 1) > 0.5
 
 
+@pytest.mark.untraced
 @pytest.mark.slow
 def test_fresh_phantoms_look_like_those_of_the_reference(name, card):
     reference = np.asarray(read_reference(card.reference.path, card.reference.sha256).features)

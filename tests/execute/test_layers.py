@@ -39,6 +39,7 @@ def test_the_ranking_stands_in_the_run_and_in_every_record_and_its_best_layer_is
         assert {one.layer for one in record.explanations} == {choice["layer"]}
 
 
+@pytest.mark.untraced
 def test_shards_and_limits_choose_the_same_layer_on_the_same_studies(tmp_path, studies):
     whole = chosen(audited(tmp_path, studies, "whole", limit=1))
     for part in ((1, 2), (2, 2)):

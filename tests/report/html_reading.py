@@ -83,6 +83,6 @@ def words(page):
 def pixels(document, name):
     """The picture of a symbol as (H, W) or (H, W, 4) uint8."""
     source = document.one("symbol", id=name).one("image").attributes["href"]
-    content = base64.b64decode(re.fullmatch(r"data:image/png;base64,([A-Za-z0-9+/=]+)", source)[1])
+    content = base64.b64decode(re.fullmatch(r"data:image/(?:png|jpeg);base64,([A-Za-z0-9+/=]+)", source)[1])
     picture = Image.open(io.BytesIO(content))
     return np.asarray(picture.convert("RGBA") if picture.mode == "P" else picture)

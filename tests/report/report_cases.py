@@ -145,6 +145,9 @@ def mass_levels(values):
     return tuple(found) if found else None
 
 
+AFFINE = ((0, 0, 2.5, -180), (0, 2.5, 0, -150), (3, 0, 0, 20), (0, 0, 0, 1))
+
+
 def statistics(grid, *, peak=PEAK, is_placed=True):
     place = tuple(ORIGIN_MM[world] + SPACING_MM[axis] * peak[axis] for world, axis in ((0, 2), (1, 1), (2, 0)))
     return MapStatistics(
@@ -200,7 +203,7 @@ def volume_case(**changes):
     ]
     panels += [plane_panel("axial", index, anatomy, maps, role="slice") for index in range(33, 49, 2)]
     image = ImageFacts(
-        shape=SHAPE, spacing_mm=SPACING_MM, affine=((0, 0, 2.5, -180), (0, 2.5, 0, -150), (3, 0, 0, 20), (0, 0, 0, 1)),
+        shape=SHAPE, spacing_mm=SPACING_MM, affine=AFFINE,
         orientation="HPL", modality="CT", unit="HU", format="dicom",
         source_digests=tuple(f"{number:064x}" for number in range(64)),
         metadata={"Manufacturer": "Phantom Works", "KVP": 120.0, "SliceThickness": 3.0, "BodyPartExamined": "CHEST"},

@@ -135,6 +135,7 @@ def test_nothing_runs_off_a_page_also_with_hostile_text(forty):
             assert top < 842 - 20, text
 
 
+@pytest.mark.untraced
 def test_hundreds_of_studies_make_a_document():
     records, summary, thumbnails = cohort(40)
     small = {key: reduced(panel) for key, panel in list(thumbnails.items())[:5]}

@@ -204,7 +204,7 @@ def test_without_labels_the_chapters_say_in_one_line_what_to_supply():
     told = printed(summary)
     for title in ("Discrimination", "Conclusions: confusion and rates", "Calibration", "Decision curve", "Subgroups"):
         assert f"{title} Not evaluable. {statistics_text.LABELS}" in told
-    assert "Without labels no change of the AUROC can be stated." in told
+    assert "With too few labelled studies, or none, no change of the AUROC can be stated." in told
 
 
 def test_a_run_closed_before_these_statistics_says_so_and_breaks_nothing():

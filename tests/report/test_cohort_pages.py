@@ -7,12 +7,12 @@ from pdf_reading import words
 from report_cases import cohort, context
 
 from audit_pipeline.report import render_audit
-from audit_pipeline.report.cohort_pages import MOST_ROWS, WIDTH_MM, cell, widths_of
+from audit_pipeline.report.cohort_pages import MOST_ROWS, WIDTH_MM, _of_column, cell, widths_of
 
 CHECK = {
     "code": "E01", "name": "subgroup_gap", "family": "E", "title": "Subgroup gap", "outcome": "flag",
     "message": "Of 27 comparisons, 1 shows a gap.", "advice": "Collect more.", "value": 0.31, "limit": 0.05, "unit": "",
-    "direction": "above", "n": 133, "interval": [0.155, 0.443], "kind": "exploratory",
+    "direction": "above", "n": 133, "interval": [0.155, 0.443], "kind": "exploratory", "p_value": 0.0312,
     "tables": [{
         "title": "Groups against the rest", "head": ["Column", "In the group", "Adjusted p"], "note": "Holm.",
         "rows": [
@@ -23,7 +23,7 @@ CHECK = {
 }  # fmt: skip
 OPEN = {
     **CHECK, "code": "E12", "title": "Weak reference standard", "outcome": "not_evaluable", "message": "No readers.",
-    "value": None, "limit": None, "interval": None, "n": 0, "kind": "rule", "tables": [],
+    "value": None, "limit": None, "interval": None, "n": 0, "kind": "rule", "tables": [], "p_value": None,
 }  # fmt: skip
 ROW = {
     "code": "E01", "title": "Subgroup gap", "severity": 5, "expected": 4, "occurrence": 5, "raised": 1, "judged": 1,
@@ -40,13 +40,19 @@ def text():
 
 
 def test_every_check_stands_in_the_overview_with_value_interval_limit_and_n(text):
-    assert "E01 Subgroup gap flag 0.31 (0.155 to 0.443) \u2264 0.05 133 exploratory" in text
+    assert "E01 Subgroup gap flag 0.31 (0.155 to 0.443) \u2264 0.05 133 0.031 exploratory" in text
     assert "E12 Weak reference standard not evaluable" in text
 
 
 def test_a_flag_is_told_with_its_sentence_and_advice_and_marked_exploratory(text):
     assert "E01 Subgroup gap (exploratory)" in text
     assert "Of 27 comparisons, 1 shows a gap. Advice: Collect more." in text
+
+
+def test_the_fields_of_a_table_are_words(text):
+    assert "Manufacturer 0.56" in text
+    assert _of_column("Field", "stored_max") == "Highest stored value"
+    assert _of_column("Value", "age_band") == "age_band"
 
 
 def test_what_could_not_be_judged_says_why(text):

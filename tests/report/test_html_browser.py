@@ -94,7 +94,7 @@ def test_the_slice_slider_shows_one_slice_and_names_it(volume, study, tmp_path):
         "return {first, moved, said, all: seen('.stack .one').length};",
     )  # fmt: skip
     slices = [panel for panel in volume[1] if panel.role == "slice"]
-    names = [f"Axial, slice {panel.index}, at {panel.position_mm:.1f} mm" for panel in slices]
+    names = [f"Axial, slice {panel.index}, at H {panel.position_mm:.1f} mm" for panel in slices]
     assert found == {"first": [names[len(names) // 2]], "moved": [names[0]], "said": names[0], "all": len(names)}
 
 

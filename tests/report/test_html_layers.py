@@ -57,6 +57,37 @@ def test_a_slice_shown_several_times_is_stored_once(volume):
     assert len(list(read(str(layers.definitions()).encode()).all("symbol"))) == 4
 
 
+def test_small_pictures_are_jpeg_files_within_a_few_grey_levels(volume):
+    panel = volume[1][0]
+    kept = []
+    for quality in (None, 92):
+        layers = Layers(5_000_000, 180, quality=quality)
+        name = layers.anatomy(panel, LOOK)
+        text = str(layers.definitions())
+        kept.append((len(text), pixels(read(text.encode()), name).astype(float)))
+        assert ("data:image/jpeg" in text) is (quality is not None)
+    (exact_size, exact), (size, near) = kept
+    assert near.shape == exact.shape
+    assert size < 0.6 * exact_size
+    assert np.abs(near - exact).mean() < 2
+
+
+def test_a_map_gets_no_more_pixels_than_its_cells_need(volume):
+    panel = volume[1][0]
+    assert panel.cell_mm is not None
+    cells = max(
+        count * pixel / cell
+        for count, pixel, cell in zip(panel.anatomy.shape, panel.pixel_mm, panel.cell_mm, strict=True)
+    )
+    sides = []
+    for most in (None, 4):
+        layers = Layers(5_000_000, 180, cell_pixels=most)
+        name = layers.evidence(panel, Layer(method="hirescam", scale_max=1.0), LOOK)
+        sides.append(max(pixels(read(str(layers.definitions()).encode()), name).shape[:2]))
+    assert sides == [180, min(180, int(np.ceil(4 * cells)))]
+    assert sides[1] < 180
+
+
 def test_pictures_have_the_physical_aspect_of_the_slice(volume):
     layers = Layers(5_000_000, 180)
     name = layers.anatomy(volume[1][1], LOOK)

@@ -15,7 +15,7 @@ from report_cases import context, explanation, finding, radiograph_case, refused
 from audit_pipeline.config import ReportSection
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import PartScores
-from audit_pipeline.report import fonts, numbers, overlay, render_study, render_study_html, text
+from audit_pipeline.report import fonts, map_words, numbers, overlay, render_study, render_study_html
 from audit_pipeline.report.figures import extent
 
 SCRIPTS = "\u05e9\u05dc\u05d5\u05dd \u4f60\u597d \u0627\u0644\u0631\u0626\u0629"
@@ -55,7 +55,7 @@ def test_every_number_of_the_record_that_the_pdf_prints_stands_on_the_page(volum
         for value in (values.min, values.max, values.mean, values.std, values.peak_value):
             assert numbers.number(value) in shown
         assert numbers.position(values.peak_position_mm).removesuffix(" mm") in shown
-        assert text.map_sentence(facts) in shown or facts is not volume[0].explanations[0]
+        assert map_words.map_sentence(facts, volume[0].image.affine) in shown or facts is not volume[0].explanations[0]
     for name, value in volume[0].prediction.logits.items():
         assert (
             f"{name} {numbers.number(value, 4)} {numbers.probability(volume[0].prediction.probabilities[name])}"
@@ -177,7 +177,7 @@ def test_every_control_has_a_label_and_the_keyboard_reaches_controls_in_reading_
 def test_alternative_texts_hold_the_numbers_of_the_map(volume, document):
     facts = volume[0].explanations[0]
     pictures = [one.attributes["aria-label"] for one in document.all("svg", class_="slice")]
-    shown = next(one for one in pictures if one.startswith("HiResCAM for nodule over axial, slice 40, at 140.0 mm."))
+    shown = next(one for one in pictures if one.startswith("HiResCAM for nodule over axial, slice 40, at H 140.0 mm."))
     assert numbers.number(facts.statistics.peak_value) in shown
     assert numbers.position(facts.statistics.peak_position_mm) in shown
     assert "Cell of the map: 32 \u00d7 40 \u00d7 45 mm." in shown

@@ -56,7 +56,7 @@ def test_the_panel_names_each_change_its_probability_and_what_becomes_of_the_dec
 
 def test_strip_and_ladder_print_the_unchanged_probability_and_the_range_of_the_answers(told):
     assert "nodule has 0.897 unchanged. Over 8 harmless changes it lies between 0.413 (turned by 3.0 degrees)" in told
-    for spread in ("0.413 to 0.922 (degrees)", "0.872 to 0.897 (exponent)", "0.841 (times the noise)"):
+    for spread in ("p 0.413 to 0.922; x: degrees", "p 0.872 to 0.897; x: exponent", "p 0.841; x: times the noise"):
         assert spread in told
 
 

@@ -80,7 +80,7 @@ def test_a_rung_stands_at_its_amount_and_probability_and_its_line_passes_the_unc
     assert [point for pair in curve.points for point in pair] == pytest.approx(
         [*place(-3, 0.9219), *place(0, 0.8967), *place(3, 0.4127)]
     )
-    assert "0.413 to 0.922 (degrees)" in said(plot)
+    assert "p 0.413 to 0.922; x: degrees" in said(plot)
     assert {"\u22123", "0", "3"} <= set(said(plot))
 
 

@@ -247,8 +247,8 @@ def test_every_method_of_a_radiograph_is_compared_on_one_slice(radiograph, radio
 
 def test_the_caption_gives_slice_position_window_peak_and_cell(volume_pdf):
     page = words(volume_pdf, 1)
-    assert "Axial, slice 40, at 140.0 mm. Window centre \u2212600 width 1500 HU." in page
-    assert "Sagittal, slice 100, at 70.0 mm." in page
+    assert "Axial, slice 40, at H 140.0 mm. Window centre \u2212600 width 1500 HU." in page
+    assert "Sagittal, slice 100, at L 70.0 mm." in page
     assert "L 70.0, P 25.0, H 140.0 mm" in page
     assert "Cell of the map: 32 \u00d7 40 \u00d7 45 mm." in page
     assert "the patient's right is on the left of the page" in page
@@ -295,7 +295,7 @@ def embedded_pictures(content):
 def test_the_three_planes_of_both_methods_stand_on_page_two(two_targets):
     page = words(render_study(*two_targets, context()), 1)
     assert "HiResCAM and Grad-CAM for nodule" in page
-    assert page.count("HiResCAM. Peak (cross-hair)") == 3
+    assert page.count("HiResCAM. Cross-hair: middle of the strongest evidence, L 70.0, P 25.0, H 140.0 mm.") == 3
     assert "Sagittal, slice 100" in page
     assert "Logit units, Grad-CAM for nodule" in page
 

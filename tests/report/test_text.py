@@ -2,13 +2,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import report_cases
 from report_cases import VOLUME_FINDINGS, explanation, finding, radiograph_case, refused_record
 
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Status
-from audit_pipeline.report import audit_text, input_facts, story_text, text, vocabulary
+from audit_pipeline.report import audit_text, input_facts, map_words, numbers, story_text, text, vocabulary
 from audit_pipeline.study_record import PredictionFacts
 
 
@@ -150,13 +151,39 @@ def test_the_convention_is_claimed_only_when_the_letters_bear_it_out():
 def test_the_place_of_the_evidence_is_in_mm_when_known_and_in_voxels_otherwise():
     grid, _ = report_cases.coarse_map()
     facts = explanation("hirescam", "nodule", grid)
-    assert "peaks at L 70.0, P 25.0, H 140.0 mm with" in text.map_sentence(facts)
+    assert map_words.map_sentence(facts, report_cases.AFFINE).endswith("in the cell at L 70.0, P 25.0, H 140.0 mm.")
     unplaced = replace(facts, statistics=replace(facts.statistics, peak_position_mm=None))
-    assert "peaks at voxel (40, 70, 100) with" in text.map_sentence(unplaced)
+    assert map_words.map_sentence(unplaced).endswith("in the cell at voxel (40, 70, 100).")
+    assert "lies around voxel (40, 70, 100); it is highest" in map_words.map_sentence(unplaced)
     empty = replace(facts, statistics=replace(facts.statistics, max=0.0))
-    assert text.map_sentence(empty) == "HiResCAM for nodule holds no positive evidence."
+    assert map_words.map_sentence(empty) == "HiResCAM for nodule holds no positive evidence."
     failed = replace(facts, checks={"D21": Outcome.CRITICAL})
-    assert text.map_sentence(failed) == "The HiResCAM map for nodule is not evidence: failed D21."
+    assert map_words.map_sentence(failed) == "The HiResCAM map for nodule is not evidence: failed D21."
+
+
+def test_the_cross_hair_stands_at_the_middle_of_the_evidence_and_not_at_the_highest_cell():
+    grid, _ = report_cases.coarse_map()
+    facts = explanation("hirescam", "nodule", grid)
+    off = replace(facts, statistics=replace(facts.statistics, centre_index=(42.0, 66.0, 103.0)))
+    moved = np.asarray(report_cases.AFFINE) @ (42.0, 66.0, 103.0, 1.0)
+    assert map_words.centre_place(off, report_cases.AFFINE) == numbers.position(moved[:3])
+    assert map_words.centre_place(off, None) == "voxel (42, 66, 103)"
+    assert map_words.peak_place(off) == "L 70.0, P 25.0, H 140.0 mm"
+
+
+def test_a_limit_is_signed_by_the_side_that_its_check_declares_whatever_the_outcome():
+    beyond = finding("A17", Outcome.NOTE, "It moves.", value=0.9, limit=0.25, direction="above")
+    assert text.limit_words(beyond) == "\u2264 0.25"
+    assert text.limit_words(replace(beyond, outcome=Outcome.PASS, value=0.1)) == "\u2264 0.25"
+    assert text.limit_words(replace(beyond, direction="below")) == "\u2265 0.25"
+
+
+def test_a_pass_says_how_many_checks_could_not_answer():
+    assert text.verdict_meaning("prediction", Outcome.PASS, 0) == "No check spoke against the prediction."
+    one = text.verdict_meaning("prediction", Outcome.PASS, 1)
+    assert one == "No check spoke against the prediction; 1 check could not be evaluated."
+    assert "3 checks could not be evaluated" in text.verdict_meaning("explanation", Outcome.PASS, 3)
+    assert "could not be evaluated" not in text.verdict_meaning("prediction", Outcome.FLAG, 3)
 
 
 def test_the_cell_of_a_map_without_spacing_is_unknown():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import stat
+from dataclasses import replace
 
 import pytest
 
@@ -118,3 +119,15 @@ def test_verify_finds_a_rewritten_ledger_line(folder):
 def test_verify_needs_a_ledger(folder):
     with pytest.raises(StoreError, match="the run did not finish"):
         verify(folder.path)
+
+
+def test_records_that_say_the_same_words_hold_them_once(folder):
+    other = replace(FULL, study="e" * 12)
+    folder.commit(FULL, {})
+    folder.commit(other, {})
+    found = {one.study: one for one in folder.records()}
+    assert folder.keys() == tuple(sorted(found))
+    assert [found[one.study] for one in (FULL, other)] == [FULL, other]
+    first, second = found.values()
+    assert first.findings[0].message is second.findings[0].message
+    assert next(iter(first.prediction.logits)) is next(iter(second.prediction.logits))

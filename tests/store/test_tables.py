@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +14,9 @@ from pyarrow import parquet
 
 from audit_pipeline.errors import ConfigError
 from audit_pipeline.records import Status
+from audit_pipeline.store import tables
 from audit_pipeline.store.reference import read_reference
-from audit_pipeline.store.tables import FMEA, findings_bytes, fmea_bytes, results_bytes
+from audit_pipeline.store.tables import FMEA, _column, findings_bytes, fmea_bytes, results_bytes
 from audit_pipeline.study_record import Failure, StudyRecord
 from tests.store.test_record_file import FULL, MODEL
 
@@ -88,3 +91,31 @@ def test_the_fmea_is_a_row_per_failure_mode_with_empty_cells_for_what_is_not_kno
     assert lines[0].split(",") == list(FMEA)
     assert lines[1].startswith('E01,"a ""gap""",1,')
     assert lines[1].endswith(",1,")
+
+
+def test_columns_laid_out_by_hand_read_as_those_of_the_library():
+    values = {pa.string(): ["\u03b1\U0001f600", None, "", "x"], pa.float64(): [None, -0.0, 1e-300, 2.5],
+              pa.bool_(): [True, None, False, True]}  # fmt: skip
+    for kind, column in values.items():
+        made = _column(column, kind)
+        made.validate(full=True)
+        assert made.equals(pa.chunked_array([pa.array(column, kind)]))
+        assert made.null_count == 1
+
+
+def test_columns_longer_than_a_chunk_go_on_in_the_next(monkeypatch):
+    monkeypatch.setattr(tables, "MOST_ROWS", 2)
+    made = _column(["a", None, "bc"], pa.string())
+    assert made.num_chunks == 2
+    assert made.to_pylist() == ["a", None, "bc"]
+
+
+def test_writing_the_tables_does_not_load_pandas():
+    program = (
+        "import sys\n"
+        "from audit_pipeline.store.tables import findings_bytes, results_bytes\n"
+        "from tests.store.test_record_file import FULL\n"
+        "assert results_bytes([FULL]) and findings_bytes([FULL])\n"
+        "sys.exit('pandas' in sys.modules)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
