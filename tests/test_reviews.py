@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from sklearn.metrics import cohen_kappa_score
+from statsmodels.stats.inter_rater import cohens_kappa
 
 from audit_pipeline.findings import FailureMode, Finding, Outcome
 from audit_pipeline.reviews import ReviewVerdict, agreement, gating_codes
@@ -49,13 +49,23 @@ def test_a_code_that_was_raised_twice_is_named_once():
     assert gating_codes(record(("B07", Outcome.FLAG), ("B07", Outcome.CRITICAL)), MODES) == ("B07",)
 
 
-def test_kappa_is_that_of_scikit_learn():
+def test_kappa_and_its_interval_are_those_of_statsmodels():
     draw = np.random.default_rng(3)
     words = list(ReviewVerdict)
     first = draw.integers(0, 4, 200)
     second = np.where(draw.random(200) < 0.6, first, draw.integers(0, 4, 200))
     pairs = [(words[one], words[other]) for one, other in zip(first, second, strict=True)]
-    assert agreement(pairs) == pytest.approx(cohen_kappa_score(first, second), abs=1e-12)
+    table = np.zeros((len(words), len(words)))
+    np.add.at(table, (first, second), 1)
+    expected, found = cohens_kappa(table), agreement(pairs)
+    assert found.value == pytest.approx(expected.kappa, abs=1e-12)
+    assert (found.low, found.high) == pytest.approx((expected.kappa_low, expected.kappa_upp), abs=1e-9)
+
+
+def test_the_interval_of_kappa_stays_within_its_range():
+    pairs = [(ReviewVerdict.AGREE, ReviewVerdict.AGREE)] * 3 + [(ReviewVerdict.AGREE, ReviewVerdict.DISAGREE)]
+    found = agreement([*pairs, (ReviewVerdict.DISAGREE, ReviewVerdict.DISAGREE)])
+    assert -1 <= found.low < found.value < found.high <= 1
 
 
 def test_kappa_of_readings_that_use_one_word_only_is_not_defined():

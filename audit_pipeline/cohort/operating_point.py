@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit_pipeline.cohort.declare import Cell, CohortResult, Estimate, NotEvaluable, Table, cohort_check
-from audit_pipeline.cohort.proportions import FEWEST, clustered_proportion, effective, proportion, wilson
+from audit_pipeline.cohort.proportions import FEWEST, clustered_proportion, effective
+from audit_pipeline.cohort.rates import Rates, rates
 from audit_pipeline.cohort.record import Cohort, Question
 from audit_pipeline.cohort.wording import estimate_of, listed, p_shown, share, shown
 from audit_pipeline.findings import Outcome
@@ -160,7 +161,7 @@ def optima(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> dict[str, N
     direction="above",
 )
 def prevalence_mismatch(cohort: Cohort, *, limit: float = 0.1) -> CohortResult:
-    """Compare the predictive values here with those at the declared prevalence, from sensitivity and specificity.
+    """Compare the predictive values here with those at the declared prevalence, from the likelihood ratios.
 
     A class whose declared prevalence lies within the 95 % interval of its prevalence here counts as matching.
     """
@@ -168,22 +169,18 @@ def prevalence_mismatch(cohort: Cohort, *, limit: float = 0.1) -> CohortResult:
     worst, name, n = 0.0, "", 0
     for question in cohort.questions:
         claim = cohort.plan.claims.get(question.name)
-        counts = (int(question.truth.sum()), int((~question.truth).sum()))
-        if claim is None or claim.prevalence is None or min(counts) < FEWEST:
+        if claim is None or claim.prevalence is None or min(question.truth.sum(), (~question.truth).sum()) < FEWEST:
             continue
-        sensitivity = float(question.called[question.truth].mean())
-        specificity = float((~question.called[~question.truth]).mean())
-        here = counts[0] / sum(counts)
-        low, high = wilson(counts[0], sum(counts))
-        n = sum(counts)
-        pairs = [predictive_values(sensitivity, specificity, one) for one in (here, claim.prevalence)]
-        for metric, first, second in zip(("PPV", "NPV"), *pairs, strict=True):
-            if first is None or second is None:
+        found = rates(question, cohort.clusters[question.rows])
+        here, n = found.prevalence, question.truth.size
+        observed = (found.positive_predictive_value, found.negative_predictive_value)
+        for metric, first, second in zip(("PPV", "NPV"), observed, at_prevalence(found, claim.prevalence), strict=True):
+            if first.value is None or second.value is None:
                 continue
-            observed = _observed(question, positive=metric == "PPV")
-            rows.append((question.name, metric, here, observed, claim.prevalence, second, second - first))
-            if abs(second - first) > worst and not low <= claim.prevalence <= high:
-                worst, name = abs(second - first), f"{metric} of {question.name}"
+            rows.append((question.name, metric, here, first, claim.prevalence, second))
+            is_other = here.low is None or here.high is None or not here.low <= claim.prevalence <= here.high
+            if is_other and abs(second.value - first.value) > worst:
+                worst, name = abs(second.value - first.value), f"{metric} of {question.name}"
     if not rows:
         raise NotEvaluable(
             f"No prevalence is declared for a class with {FEWEST} labelled cases of each kind; see cohort.claims."
@@ -193,17 +190,42 @@ def prevalence_mismatch(cohort: Cohort, *, limit: float = 0.1) -> CohortResult:
         if name
         else "Predictive values are the same at the declared prevalence."
     )
-    head = ("Class", "Value", "Prevalence here", "Here", "Declared", "At the declared", "Difference")
+    head = ("Class", "Value", "Prevalence here", "Here", "Declared", "At the declared")
     return CohortResult(
         Outcome.FLAG if worst > limit else Outcome.PASS, message, value=worst, limit=limit, n=n,
         tables=(Table(title="Predictive values", head=head, rows=tuple(rows)),),
     )  # fmt: skip
 
 
-def _observed(question: Question, *, positive: bool) -> Estimate:
-    said = question.called if positive else ~question.called
-    right = question.truth if positive else ~question.truth
-    return estimate_of(proportion(int((said & right).sum()), int(said.sum())))
+def at_prevalence(found: Rates, prevalence: float) -> tuple[Estimate, Estimate]:
+    """Return positive and negative predictive value at a prevalence, with the interval of the likelihood ratio.
+
+    The odds of the finding are those of the prevalence times the likelihood ratio; the prevalence is taken as known.
+    Where a rate is 0 the ratio has no interval, nor has the value; where the model never says so there is no value.
+
+    References
+    ----------
+    N. D. Mercaldo, K. F. Lau, X. H. Zhou, Confidence intervals for predictive values, 2007, doi:10.1002/sim.2677.
+    """
+    sensitivity, specificity = found.sensitivity.value, found.specificity.value
+    assert sensitivity is not None
+    assert specificity is not None
+    values = predictive_values(sensitivity, specificity, prevalence)
+    present, absent = found.positive_likelihood_ratio, found.negative_likelihood_ratio
+
+    def chance(ratio: float | None) -> float | None:
+        return None if ratio is None else ratio * prevalence / (ratio * prevalence + 1 - prevalence)
+
+    def others(ratio: float | None) -> float | None:
+        left = chance(ratio)
+        return None if left is None else 1 - left
+
+    return (
+        Estimate(
+            value=values[0], low=chance(present.low), high=chance(present.high), n=present.n, reason=present.reason
+        ),
+        Estimate(value=values[1], low=others(absent.high), high=others(absent.low), n=absent.n, reason=absent.reason),
+    )
 
 
 def predictive_values(sensitivity: float, specificity: float, prevalence: float) -> tuple[float | None, float | None]:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit_pipeline.cohort.calibration import log_odds
-from audit_pipeline.cohort.declare import Cell, CohortResult, NotEvaluable, Table, cohort_check
-from audit_pipeline.cohort.proportions import FEWEST
-from audit_pipeline.cohort.record import Cohort, Question
-from audit_pipeline.cohort.wording import counted, p_shown, shown
+from audit_pipeline.cohort.declare import Cell, CohortResult, Estimate, NotEvaluable, Table, cohort_check
+from audit_pipeline.cohort.proportions import FEWEST, proportion
+from audit_pipeline.cohort.record import Cohort, Ints, Question
+from audit_pipeline.cohort.wording import counted, estimate_of, p_shown, shown
 from audit_pipeline.findings import Outcome
 from audit_pipeline.multiplicity import holm
 
@@ -177,11 +177,11 @@ def weak_reference(cohort: Cohort, *, limit: float = 0.6, noted: float = 0.8, dr
         raise NotEvaluable(
             f"{complete.shape[0]} studies were read by all {len(columns)} readers, {2 * FEWEST} are needed."
         )
-    kappa, agreement = agreement_of(complete)
+    codes = np.unique(complete, return_inverse=True)[1].reshape(complete.shape)
+    taken = np.random.default_rng(cohort.seed).integers(len(codes), size=(draws, len(codes)))
+    kappa, agreement = agreement_of(codes)
     value = max(kappa, agreement)
-    draw = np.random.default_rng(cohort.seed)
-    again = [max(agreement_of(complete[draw.integers(len(complete), size=len(complete))])) for _ in range(draws)]
-    low, high = (float(np.quantile(again, share)) for share in (0.025, 0.975))
+    low, high = _spread([max(agreement_of(codes[rows])) for rows in taken])
     message = (
         f"{len(columns)} readers agree with kappa {shown(kappa)} and AC1 {shown(agreement)} on "
         f"{counted(len(complete), 'study', 'studies')} (the larger: {shown(low)} to {shown(high)})."
@@ -195,11 +195,11 @@ def weak_reference(cohort: Cohort, *, limit: float = 0.6, noted: float = 0.8, dr
         n=len(complete),
         low=low,
         high=high,
-        tables=(_pairwise(complete, columns),),
+        tables=(_pairwise(codes, columns, taken),),
     )
 
 
-def agreement_of(labels: NDArray[np.str_]) -> tuple[float, float]:
+def agreement_of(labels: NDArray[np.str_] | Ints) -> tuple[float, float]:
     """Return kappa and AC1 of (n, R) labels by R readers; both 1 where all say the same of everything.
 
     Kappa is Cohen's for two readers and Fleiss' for more; AC1 is Gwet's, with chance agreement
@@ -219,11 +219,33 @@ def agreement_of(labels: NDArray[np.str_]) -> tuple[float, float]:
     return (observed - chance) / (1 - chance) if chance < 1 else 1.0, (observed - gwet) / (1 - gwet)
 
 
-def _pairwise(labels: NDArray[np.str_], columns: Sequence[str]) -> Table:
+def _pairwise(labels: Ints, columns: Sequence[str], taken: Ints) -> Table:
+    """Return how any two readers agree; `taken` (draws, n) are the studies of each bootstrap sample."""
     rows: list[tuple[Cell, ...]] = []
     for first, second in combinations(range(len(columns)), 2):
-        kappa, agreement = agreement_of(labels[:, [first, second]])
-        same = float((labels[:, first] == labels[:, second]).mean())
-        rows.append((columns[first], columns[second], len(labels), same, kappa, agreement))
-    head = ("Reader", "Reader", "Studies", "Same label", "Kappa", "AC1")
+        both = labels[:, [first, second]]
+        same = estimate_of(proportion(int((both[:, 0] == both[:, 1]).sum()), len(both)))
+        rows.append((columns[first], columns[second], same, *_coefficients(both, taken)))
+    head = ("Reader", "Reader", "Same label", "Kappa", "AC1")
     return Table(title="Agreement of the readers", head=head, rows=tuple(rows))
+
+
+def _coefficients(both: Ints, taken: Ints) -> tuple[Estimate, Estimate]:
+    kappa, agreement = agreement_of(both)
+    if (both[:, 0] == both[:, 1]).all():
+        reason = "no interval: the readers never differ"
+        return (
+            Estimate(value=kappa, low=None, high=None, n=len(both), reason=reason),
+            Estimate(value=agreement, low=None, high=None, n=len(both), reason=reason),
+        )
+    of_kappa, of_agreement = map(_spread, zip(*(agreement_of(both[chosen]) for chosen in taken), strict=True))
+    return (
+        Estimate(value=kappa, low=of_kappa[0], high=of_kappa[1], n=len(both)),
+        Estimate(value=agreement, low=of_agreement[0], high=of_agreement[1], n=len(both)),
+    )
+
+
+def _spread(values: Sequence[float]) -> tuple[float, float]:
+    """Return the middle 95 % of bootstrap values."""
+    low, high = np.quantile(values, (0.025, 0.975))
+    return float(low), float(high)

@@ -82,7 +82,7 @@ def reviewed(folder: RunFolder, records: Sequence[StudyRecord], modes: Mapping[s
     """Write the lines of ``reviews.csv`` that are missing; return what the reviewers said, for ``cohort.json``.
 
     needed : studies that ask for a verdict, worst first; open : those of them without one; verdicts : word -> lines
-    pairs, equal, kappa : studies read by two reviewers, how often they agree, Cohen's kappa of the first two
+    pairs, equal : studies read by two reviewers, and how many of them agree; kappa : with its interval
 
     Parameters
     ----------
@@ -98,6 +98,7 @@ def reviewed(folder: RunFolder, records: Sequence[StudyRecord], modes: Mapping[s
     reviews = read_reviews(folder.path, {one.study for one in records})
     spoken = {one.study for one in reviews}
     pairs = _pairs(reviews)
+    kappa = agreement(pairs)
     return {
         "needed": {study: list(codes) for study, codes in needed.items()},
         "open": [study for study in needed if study not in spoken],
@@ -105,7 +106,7 @@ def reviewed(folder: RunFolder, records: Sequence[StudyRecord], modes: Mapping[s
         "studies": len(spoken),
         "pairs": len(pairs),
         "equal": sum(first is second for first, second in pairs),
-        "kappa": agreement(pairs),
+        "kappa": None if kappa is None else asdict(kappa),
         "lines": [asdict(one) for one in reviews],
     }
 

@@ -205,9 +205,10 @@ def reviews_found(reviews: Mapping[str, Any] | None) -> str:
     parts.append(f"Verdicts in reviews.csv: {text.listed(said)}." if said else "No verdict was given yet.")
     if reviews["pairs"]:
         kappa = reviews["kappa"]
-        known = (
-            f", kappa {numbers.fixed(kappa, 2)}" if kappa is not None else ", kappa not defined: all words are equal"
-        )
+        known = ", kappa not defined: all words are equal"
+        if kappa is not None:
+            value, low, high = (numbers.fixed(kappa[part], 2) for part in ("value", "low", "high"))
+            known = f", kappa {value} (95 % interval {low} to {high})"
         read = (
             f"Read by two: {text.counted(reviews['pairs'], 'study', 'studies')}, {reviews['equal']} with the same word"
         )

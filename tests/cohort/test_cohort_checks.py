@@ -180,6 +180,20 @@ def test_a_single_reader_is_flagged(clean):
     assert judged("E12", replace(clean, readers=one)).finding.outcome is Outcome.FLAG
 
 
+def test_any_two_readers_stand_with_intervals_and_those_that_never_differ_without(clean):
+    draw = np.random.default_rng(2)
+    first = draw.integers(0, 2, len(clean.keys)).astype(str)
+    third = np.where(draw.random(first.size) < 0.9, first, "0")
+    readers = {name: tuple(values) for name, values in (("a", first), ("b", first), ("c", third))}
+    rows = judged("E12", replace(clean, readers=readers)).tables[0].rows
+    same, kappa, _ = rows[0][2:]
+    assert (same.k, same.n, kappa.value, kappa.low) == (first.size, first.size, 1.0, None)
+    assert "never differ" in kappa.reason
+    for cell in rows[1][2:]:
+        assert cell.low < cell.value < cell.high
+        assert cell.n == first.size
+
+
 def test_two_sites_are_noted(clean):
     two = replace(clean, sites=tuple("A" if place % 2 else "B" for place in range(len(clean.keys))))
     found = judged("E17", replace(two, splits=("test",) * len(clean.keys)))

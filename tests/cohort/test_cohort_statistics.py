@@ -14,9 +14,11 @@ from audit_pipeline.cohort.calibration import calibration, calibration_error, re
 from audit_pipeline.cohort.drift import stability_index
 from audit_pipeline.cohort.leakage import near_duplicates
 from audit_pipeline.cohort.maps import with_the_others
-from audit_pipeline.cohort.operating_point import optima, predictive_values
+from audit_pipeline.cohort.operating_point import at_prevalence, optima, predictive_values
 from audit_pipeline.cohort.precision import design_effect
 from audit_pipeline.cohort.proportions import clustered_proportion, effective, newcombe_difference, wilson, wilson_share
+from audit_pipeline.cohort.rates import rates
+from audit_pipeline.cohort.record import Question
 from audit_pipeline.cohort.reference_standard import agreement_of, noise_of
 from audit_pipeline.cohort.subgroups import detectable_gap
 
@@ -152,6 +154,36 @@ def test_predictive_values_follow_bayes_and_are_missing_where_the_model_never_sa
     assert positive == pytest.approx(0.09 / 0.27)
     assert negative == pytest.approx(0.72 / 0.73)
     assert predictive_values(0.0, 1.0, 0.1) == (None, pytest.approx(0.9))
+
+
+def question_of(hits, missed, false, quiet):
+    truth = np.repeat([True, True, False, False], [hits, missed, false, quiet])
+    called = np.repeat([True, False, True, False], [hits, missed, false, quiet])
+    rows = np.arange(truth.size)
+    return Question(name="nodule", place=0, rows=rows, truth=truth, called=called, scores=called.astype(float))
+
+
+def test_predictive_values_at_a_prevalence_have_the_interval_of_the_likelihood_ratio():
+    found = rates(question_of(90, 10, 20, 80), np.arange(200))
+    positive, negative = at_prevalence(found, 0.1)
+    assert (positive.value, negative.value) == pytest.approx(predictive_values(0.9, 0.8, 0.1))
+    odds = np.asarray([3.02, 6.70]) / 9  # interval of the ratio by Simel et al., times the odds of the prevalence
+    assert (positive.low, positive.high) == pytest.approx(odds / (1 + odds), abs=2e-3)
+    assert negative.low < negative.value < negative.high < 1
+    assert positive.n == 200
+
+
+def test_at_the_prevalence_of_the_cohort_they_are_those_of_the_cohort():
+    found = rates(question_of(30, 10, 20, 80), np.arange(140))
+    positive, negative = at_prevalence(found, 40 / 140)
+    assert positive.value == pytest.approx(30 / 50)
+    assert negative.value == pytest.approx(80 / 90)
+
+
+def test_without_a_false_positive_there_is_a_value_and_no_interval():
+    positive = at_prevalence(rates(question_of(30, 10, 0, 80), np.arange(120)), 0.1)[0]
+    assert (positive.value, positive.low, positive.high) == (1.0, None, None)
+    assert positive.reason
 
 
 def test_the_optimum_of_youden_is_found_by_trying_every_threshold(draw):

@@ -27,6 +27,7 @@ from audit_pipeline.report import (
 from audit_pipeline.report.audit_flow import diagram, steps
 from audit_pipeline.report.document import build
 from audit_pipeline.report.frontage import of_audit
+from audit_pipeline.report.story_text import reviews_found
 
 CLAIMS = {"claims": {"nodule": {"sensitivity": 0.9, "specificity": 0.8, "half_width": 0.2, "prevalence": 0.02}},
           "groups": ["sex"], "gates": {"refused": 0.05}}  # fmt: skip
@@ -329,3 +330,16 @@ def test_a_large_key_slice_is_shown_on_the_card_where_there_is_one(thirty):
                 for stack in getattr(column, "stacks", ()) for part in stack if isinstance(part, Picture)]  # fmt: skip
     assert [picture.layer is None for picture in pictures] == [True, False]
     assert all(picture.panel is large for picture in pictures)
+
+
+@pytest.mark.parametrize(
+    ("kappa", "sentence"),
+    [({"value": 0.5, "low": -0.1, "high": 1.0}, "kappa 0.50 (95 % interval \u22120.10 to 1.00)."),
+     (None, "kappa not defined: all words are equal.")],
+)  # fmt: skip
+def test_two_reviewers_are_compared_with_an_interval(kappa, sentence):
+    said = {
+        "needed": {"a": ["B07"]}, "open": [], "verdicts": {"agree": 3}, "studies": 3, "pairs": 3, "equal": 2,
+        "kappa": kappa, "lines": [],
+    }  # fmt: skip
+    assert reviews_found(said).endswith(f"Read by two: 3 studies, 2 with the same word, {sentence}")
