@@ -10,6 +10,7 @@ from audit_pipeline.checks.decide import FEW_STUDIES
 from audit_pipeline.checks.decisions import decided, positives
 from audit_pipeline.checks.declare import Result, check
 from audit_pipeline.checks.labelled import chances_of
+from audit_pipeline.checks.reliance import log_odds
 from audit_pipeline.checks.wording import chance, counted, percent, shown
 from audit_pipeline.evidence import Answer, Evidence, Unanswered
 from audit_pipeline.findings import Outcome
@@ -17,6 +18,9 @@ from audit_pipeline.records import Matrix
 
 SAME_LOGIT = 0.1
 """Logits that differ by less are the same answer, whatever the probability."""
+
+REST = 0.25
+"""Of the log-odds above the threshold; a model that left less without the body had its evidence there."""
 
 GRAVITY = (Outcome.PASS, Outcome.NOTE, Outcome.FLAG, Outcome.CRITICAL)
 
@@ -116,7 +120,8 @@ def patient_not_needed(evidence: Evidence, *, drop: float = 0.10) -> Result:
     A concluded class with an operating point that keeps its decision without the body is flagged, and critical when
     its probability falls by less than `drop` of itself. It is a note where an even grey gets it too and a twentieth of
     the clean reference studies does not: the model asserts it of empty images, so nothing that stays beside the body
-    decides. Whatever is concluded, logits that move by less than 0.002 mean that the body does not matter, and are
+    decides; and where the log-odds above the threshold fall to under a quarter, so nearly all evidence went with the
+    body. Whatever is concluded, logits that move by less than 0.002 mean that the body does not matter, and are
     flagged. What the border alone does is told beside it. Value and limit are of the rule that decided.
     """
     answer, prediction = evidence.answer("body_removed"), evidence.prediction
@@ -154,4 +159,8 @@ def _kept(evidence: Evidence, place: int, drop: float) -> Result:
     text = f", which is still a finding ({lost} below {percent(drop)})"
     if fall < drop:
         return Result(Outcome.CRITICAL, text, value=fall, limit=drop, unit="share of the probability lost")
+    above, before = (float(log_odds(np.asarray(one)) - log_odds(np.asarray(threshold))) for one in (left, own))
+    if above < REST * before:
+        text = f", which is still a finding, with {percent(above / before)} of the log-odds above the threshold"
+        return Result(Outcome.NOTE, text, value=left, limit=threshold, unit="probability")
     return Result(Outcome.FLAG, text, value=left, limit=threshold, unit="probability")

@@ -80,3 +80,15 @@ def test_peaks_stand_at_the_modes_of_a_mixture():
     random = np.random.default_rng(0)
     values = np.concatenate([random.normal(level, 10, 4000) for level in (-1000, -100, 50)])
     np.testing.assert_allclose(histogram_peaks(values), (-1000, -100, 50), atol=12)
+
+
+def test_padding_and_noise_cut_off_at_the_lowest_value_hide_no_peak():
+    """Whole rows of -1024, and air whose loud noise piles up there, are most of the values."""
+    random = np.random.default_rng(4)
+    values = np.full((12, 64, 64), -1000.0)
+    values[:, 16:48, 16:48] = 40.0
+    values = np.maximum(values + random.normal(0, 90, values.shape), -1024.0)
+    assert judged(values, modality="CT", unit="HU").outcome is Outcome.PASS
+    values[:, :8] = values[:, -8:] = -1024.0
+    assert judged(values, modality="CT", unit="HU").outcome is Outcome.PASS
+    assert judged(values / 2, modality="CT", unit="HU").outcome is Outcome.FLAG

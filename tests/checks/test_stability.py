@@ -118,7 +118,7 @@ def known(*probabilities):
 @pytest.mark.parametrize(("others", "outcome"), [(0, Outcome.FLAG), (10, Outcome.NOTE)])
 def test_a_model_that_clean_studies_show_to_answer_otherwise_needs_the_image(others, outcome):
     reference = known(*[0.9] * (40 - others), *[0.1] * others)
-    empty = {"constant": answer(0.99), "noise": answer(0.97), "body_removed": answer(0.6)}
+    empty = {"constant": answer(0.99), "noise": answer(0.97), "body_removed": answer(0.8)}
     for check in (image_not_needed, patient_not_needed):
         finding = check(replace(asked(0.98, **empty), reference=reference))
         assert finding.outcome is outcome
@@ -133,8 +133,8 @@ def test_what_stays_beside_the_body_decides_where_an_even_grey_is_no_finding():
 
 @pytest.mark.parametrize(
     ("probability", "without", "outcome"),
-    [(0.9, 0.85, Outcome.CRITICAL), (0.9, 0.6, Outcome.FLAG), (0.9, 0.2, Outcome.PASS), (0.1, 0.05, Outcome.PASS),
-     (0.1, 0.1, Outcome.FLAG)],
+    [(0.9, 0.85, Outcome.CRITICAL), (0.9, 0.75, Outcome.FLAG), (0.9, 0.6, Outcome.NOTE), (0.9, 0.2, Outcome.PASS),
+     (0.1, 0.05, Outcome.PASS), (0.1, 0.1, Outcome.FLAG)],
 )  # fmt: skip
 def test_a_finding_that_outlives_the_body_is_flagged(probability, without, outcome):
     assert patient_not_needed(asked(probability, body_removed=answer(without))).outcome is outcome
