@@ -10,6 +10,7 @@ from audit_pipeline.checks.decide import FEW_STUDIES
 from audit_pipeline.checks.decisions import decided, positives
 from audit_pipeline.checks.declare import Result, check
 from audit_pipeline.checks.labelled import chances_of
+from audit_pipeline.checks.per_map import BADNESS
 from audit_pipeline.checks.reliance import log_odds
 from audit_pipeline.checks.wording import chance, counted, percent, shown
 from audit_pipeline.evidence import Answer, Evidence, Unanswered
@@ -21,8 +22,6 @@ SAME_LOGIT = 0.1
 
 REST = 0.25
 """Of the log-odds above the threshold; a model that left less without the body had its evidence there."""
-
-GRAVITY = (Outcome.PASS, Outcome.NOTE, Outcome.FLAG, Outcome.CRITICAL)
 
 OTHERS = 0.05
 """A class that this share of clean reference studies lacks is not concluded whatever the image is."""
@@ -138,7 +137,7 @@ def patient_not_needed(evidence: Evidence, *, drop: float = 0.10) -> Result:
         if left >= prediction.thresholds.get(name, 0.5):
             kept = _kept(evidence, place, drop)
             text += kept.message
-            found = max(found, kept, key=lambda one: GRAVITY.index(one.outcome))
+            found = max(found, kept, key=lambda one: BADNESS.index(one.outcome))
     return replace(found, message=f"{text}.")
 
 

@@ -230,18 +230,16 @@ def _pairwise(labels: Ints, columns: Sequence[str], taken: Ints) -> Table:
     return Table(title="Agreement of the readers", head=head, rows=tuple(rows))
 
 
-def _coefficients(both: Ints, taken: Ints) -> tuple[Estimate, Estimate]:
-    kappa, agreement = agreement_of(both)
-    if (both[:, 0] == both[:, 1]).all():
-        reason = "no interval: the readers never differ"
-        return (
-            Estimate(value=kappa, low=None, high=None, n=len(both), reason=reason),
-            Estimate(value=agreement, low=None, high=None, n=len(both), reason=reason),
-        )
-    of_kappa, of_agreement = map(_spread, zip(*(agreement_of(both[chosen]) for chosen in taken), strict=True))
-    return (
-        Estimate(value=kappa, low=of_kappa[0], high=of_kappa[1], n=len(both)),
-        Estimate(value=agreement, low=of_agreement[0], high=of_agreement[1], n=len(both)),
+def _coefficients(both: Ints, taken: Ints) -> tuple[Estimate, ...]:
+    """Return kappa and AC1 of two readers; without an interval where the bootstrap could not show one."""
+    bounds: Sequence[tuple[float | None, float | None]] = [(None, None)] * 2
+    is_ever_apart = bool((both[:, 0] != both[:, 1]).any())
+    if is_ever_apart:
+        bounds = [_spread(one) for one in zip(*(agreement_of(both[chosen]) for chosen in taken), strict=True)]
+    reason = "" if is_ever_apart else "no interval: the readers never differ"
+    return tuple(
+        Estimate(value=value, low=low, high=high, n=len(both), reason=reason)
+        for value, (low, high) in zip(agreement_of(both), bounds, strict=True)
     )
 
 
