@@ -156,17 +156,26 @@ def recalibration(odds: Vector, truth: Truth) -> Recalibration:
         nothing = Estimate(value=None, low=None, high=None, n=truth.size, reason=reason)
         degrees = 1 if np.ptp(odds) == 0 else 2
         return Recalibration(slope=nothing, intercept=nothing, p_value=float(chi2.sf(2 * (best - perfect), degrees)))
-    from statsmodels.genmod.families import Binomial
-    from statsmodels.genmod.generalized_linear_model import GLM
+    from scipy.special import expit
+    from sklearn.linear_model import LogisticRegression
 
-    fitted = GLM(truth.astype(np.float64), np.column_stack([np.ones_like(odds), odds]), family=Binomial()).fit()
+    fitted = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10).fit(odds[:, None], truth)
+    parameters = np.array([fitted.intercept_[0], fitted.coef_[0, 0]])
+    design = np.column_stack([np.ones_like(odds), odds])
+    explained = design @ parameters
+    rates = expit(explained)
+    information = design.T @ (design * (rates * (1 - rates))[:, None])
+    errors = np.sqrt(np.diag(np.linalg.inv(information)))
     intercept, slope = (
-        Estimate(value=float(value), low=float(value - Z_95 * error), high=float(value + Z_95 * error), n=truth.size)
-        for value, error in zip(fitted.params, fitted.bse, strict=True)
+        wald(float(value), float(error), truth.size) for value, error in zip(parameters, errors, strict=True)
     )
-    return Recalibration(
-        slope=slope, intercept=intercept, p_value=float(chi2.sf(max(0.0, 2 * (fitted.llf - perfect)), 2))
-    )
+    ratio = max(0.0, 2 * (log_likelihood(explained, truth) - perfect))
+    return Recalibration(slope=slope, intercept=intercept, p_value=float(chi2.sf(ratio, 2)))
+
+
+def wald(value: float, error: float, n: int) -> Estimate:
+    """Return an estimate with the 95 % interval of its standard error."""
+    return Estimate(value=value, low=value - Z_95 * error, high=value + Z_95 * error, n=n)
 
 
 def log_likelihood(odds: Vector, truth: Truth) -> float:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, sqrt
+from math import exp, log, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audit_pipeline.cohort.calibration import calibration, log_odds
+from audit_pipeline.cohort.calibration import calibration, log_odds, wald
 from audit_pipeline.cohort.declare import Estimate
 from audit_pipeline.cohort.proportions import FEWEST, Z_95, proportion
 from audit_pipeline.cohort.record import Cohort, Question
@@ -125,12 +125,15 @@ def in_the_large(scores: Matrix, truth: Mask) -> Estimate:
     ----------
     B. Van Calster et al., Calibration: the Achilles heel of predictive analytics, 2019, doi:10.1186/s12916-019-1466-7.
     """
-    from statsmodels.genmod.families import Binomial
-    from statsmodels.genmod.generalized_linear_model import GLM
+    from scipy.optimize import brentq
+    from scipy.special import expit
 
-    fitted = GLM(truth.astype(np.float64), np.ones((truth.size, 1)), family=Binomial(), offset=log_odds(scores)).fit()
-    value, error = float(fitted.params[0]), float(fitted.bse[0])
-    return Estimate(value=value, low=value - Z_95 * error, high=value + Z_95 * error, n=truth.size)
+    odds = log_odds(scores)
+    # that far, fewer than half a positive is expected, or all but less than half a one
+    reach = float(np.abs(odds).max()) + log(2 * truth.size)
+    value = float(brentq(lambda shift: float(expit(odds + shift).sum() - truth.sum()), -reach, reach, xtol=1e-12))
+    rates = expit(odds + value)
+    return wald(value, 1 / sqrt(float((rates * (1 - rates)).sum())), truth.size)
 
 
 def observed_expected(scores: Matrix, truth: Mask) -> Estimate:

@@ -76,6 +76,22 @@ class OverParts(nn.Module):
             ]
         )
 
+    def logits_beside(self, image: Tensor, like: Tensor, part_logits: Tensor) -> Tensor:
+        r"""Return the logits (P, K) of the parts of one image, from those of `like` where a part is the same.
+
+        image, like : (C, \*S), one shape; part_logits : (P, K) of `like`
+        """
+
+        def part(of: Tensor, number: int) -> Tensor:
+            return self.cutting.take(of, number, number + 1)
+
+        changed = [one for one in range(len(part_logits)) if not torch.equal(part(image, one), part(like, one))]
+        found = part_logits.clone()
+        for first in range(0, len(changed), BATCH):
+            several = changed[first : first + BATCH]
+            found[several] = self.network(torch.cat([part(image, one) for one in several])).to(found.dtype)
+        return found
+
     def whole(self, part_logits: Tensor) -> Tensor:
         """Return the logits (K,) of an image from those of its parts (P, K)."""
         return aggregate(part_logits, self.aggregation, min(self.k, len(part_logits)))

@@ -141,10 +141,11 @@ def _with_input_methods(
     model: OverParts, image: Tensor, maps: WholeMaps, methods: Sequence[str], given: Mapping[str, Any]
 ) -> WholeMaps:
     """Return the maps of one image (1, C, *S) with those of methods that ask about the whole image."""
+    own_parts = maps.part_logits[0]
 
     def logits_of(others: Tensor) -> Tensor:
         with torch.no_grad():
-            return torch.cat([model(one[None]).float() for one in others])
+            return torch.stack([model.whole(model.logits_beside(one, image[0], own_parts).float()) for one in others])
 
     def differentiable(others: Tensor) -> Tensor:
         with torch.enable_grad():

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
+from statsmodels.genmod.families import Binomial
+from statsmodels.genmod.generalized_linear_model import GLM
 from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from audit_pipeline.bench.cohort_case import drawn
 from audit_pipeline.cohort.association import association, field_of
-from audit_pipeline.cohort.calibration import calibration, calibration_error, recalibration
+from audit_pipeline.cohort.calibration import calibration, calibration_error, log_likelihood, recalibration
 from audit_pipeline.cohort.drift import stability_index
 from audit_pipeline.cohort.leakage import near_duplicates
 from audit_pipeline.cohort.maps import with_the_others
@@ -73,6 +75,18 @@ def test_calibration_recovers_a_slope_and_an_intercept_that_were_planted(draw):
     assert found.slope.value == pytest.approx(0.5, abs=0.03)
     assert found.intercept.value == pytest.approx(-0.5, abs=0.08)
     assert found.p_value < 1e-10
+
+
+@pytest.mark.parametrize("positives_added", [0.0, -3.0])
+def test_slope_and_intercept_are_those_of_a_generalised_linear_model(draw, positives_added):
+    made = drawn(300, draw)
+    truth = draw.random(300) < 1 / (1 + np.exp(-0.7 * made.odds - positives_added))
+    found = recalibration(made.odds, truth)
+    fitted = GLM(truth.astype(float), np.column_stack([np.ones(300), made.odds]), family=Binomial()).fit(tol=1e-12)
+    for one, value, (low, high) in zip((found.intercept, found.slope), fitted.params, fitted.conf_int(), strict=True):
+        assert (one.value, one.low, one.high) == pytest.approx((value, low, high), rel=1e-6, abs=1e-8)
+    ratio = 2 * (fitted.llf - log_likelihood(made.odds, truth))
+    assert found.p_value == pytest.approx(np.exp(-ratio / 2), rel=1e-6)
 
 
 def test_a_perfect_model_is_called_miscalibrated_in_one_of_twenty_cohorts(draw):

@@ -8,9 +8,12 @@ from math import exp, sqrt
 import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss
+from statsmodels.genmod.families import Binomial
+from statsmodels.genmod.generalized_linear_model import GLM
 from statsmodels.stats.proportion import proportion_confint
 
 from audit_pipeline.bench.cohort_case import clean_cohort
+from audit_pipeline.cohort.calibration import log_odds
 from audit_pipeline.cohort.reliability import bins_of, brier, histogram, in_the_large, observed_expected, reliability
 
 
@@ -66,6 +69,17 @@ def test_shifted_log_odds_are_found_back_as_calibration_in_the_large(case):
     assert moved.value == pytest.approx(plain.value - 0.8, abs=1e-6)
     level = 1 / (1 + np.exp(-(np.log(shifted / (1 - shifted)) + moved.value)))
     assert level.sum() == pytest.approx(truth.sum(), abs=1e-4)
+
+
+@pytest.mark.parametrize("shift", [0.0, 6.0, -12.0])
+def test_calibration_in_the_large_is_that_of_a_generalised_linear_model(case, shift):
+    scores, truth = case
+    shifted = 1 / (1 + np.exp(-(np.log(scores / (1 - scores)) + shift)))
+    found = in_the_large(shifted, truth)
+    model = GLM(truth.astype(float), np.ones((truth.size, 1)), family=Binomial(), offset=log_odds(shifted))
+    fitted = model.fit(start_params=[-shift], tol=1e-12)
+    assert found.value == pytest.approx(fitted.params[0], abs=1e-7)
+    assert (found.low, found.high) == pytest.approx(tuple(fitted.conf_int()[0]), abs=1e-6)
 
 
 def test_observed_over_expected_has_the_binomial_interval_on_the_log_scale(case):

@@ -78,6 +78,22 @@ def test_methods_of_the_image_ask_about_the_whole_volume(make_net, volume, metho
     torch.testing.assert_close(parts.values[method], whole.values[method], rtol=1e-4, atol=1e-6)
 
 
+def test_occlusion_asks_again_only_about_the_slices_that_a_window_touches(make_net, volume):
+    net = make_net(2, "flat")
+    seen = []
+    hook = net.register_forward_pre_hook(lambda _module, given: seen.append(len(given[0])))
+    settings = {"occlusion": {"window": 2, "stride": 2, "baseline": "zero"}}
+    model = sliced(net, "topk", 3)
+    found = explain_whole(model, volume, methods=["occlusion"], layer="act", targets=(1,), settings=settings)
+    hook.remove()
+    places = 3 * 8 * 8  # of the window: slices 0-1, 2-3 and 4
+    assert sum(seen) < 20 + places // 3 * volume.shape[2]
+    hidden = volume.clone()
+    hidden[:, :, 2:4, :2, 4:6] = 0
+    drop = (model(volume) - model(hidden))[0, 1].detach()
+    torch.testing.assert_close(found.values["occlusion"][0, 0, 3, 1, 5], drop, rtol=1e-4, atol=1e-6)
+
+
 def test_targets_may_be_chosen_from_the_logits_of_the_whole(make_net, volume):
     net = make_net(2, "flat")
     model = sliced(net, "max")
