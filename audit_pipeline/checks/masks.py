@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
-from scipy.ndimage import binary_fill_holes, generate_binary_structure, label
+from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes, generate_binary_structure, label
 
 from audit_pipeline.checks.grids import on_input
 from audit_pipeline.checks.map_measures import border_band
@@ -27,6 +27,9 @@ DARKNESS = 0.15
 
 LEAST_FILLING, FILLING_GAP = 0.01, 0.15
 """A filling covers at least this share of the image, and lies below everything else by this share of the range."""
+
+BRIDGE = 16
+"""Half the thickness of a bridge between the body and what is no part of it is at most one of so many of the frame."""
 
 LEAST_BODY, LEAST_AIR = 0.02, 0.005
 """A body fills at least this share of the input, and air at least this one; else neither is believed."""
@@ -95,8 +98,9 @@ def body_mask(prepared: Prepared) -> Mask | None:
     Air is the darkest, flat and connected to a corner of the frame. What is dark is found by Otsu's threshold on the
     histogram clipped at its 0.5th and 99.5th percentile, padding excluded; among the dark, fat is told from air by the
     level and the noise of the dark pixels at the edge of the frame. The body is the largest component of what is
-    neither air nor padding, with its holes filled in the volume and slice-wise along axis 0, so that lungs and airways
-    belong to it. A frame without such air in its corners, such as a radiograph filled by the chest, is body everywhere.
+    neither air nor padding, without what hangs on it from the edge of the frame by a thin bridge, and with its holes
+    filled in the volume and slice-wise along axis 0, so that lungs and airways belong to it. A frame without such air
+    in its corners, such as a radiograph filled by the chest, is body everywhere.
 
     Parameters
     ----------
@@ -163,15 +167,39 @@ def _at_corners(dark: Mask) -> Mask:
 
 
 def _solid(tissue: Mask) -> Mask:
-    components, count = label(tissue, generate_binary_structure(tissue.ndim, 1))
-    if count == 0:
-        return tissue
-    sizes = np.bincount(components.ravel())
-    sizes[0] = 0
-    body = binary_fill_holes(components == int(sizes.argmax()))
+    body = binary_fill_holes(_largest(tissue & ~_hung_on(tissue)))
     if body.ndim == 3:
         body = np.stack([binary_fill_holes(plane) for plane in body])
     return np.asarray(body, dtype=np.bool_)
+
+
+def _hung_on(tissue: Mask) -> Mask:
+    """Return what reaches the in-plane edge of the frame, and hangs on the body by less than its own thickness.
+
+    The bridge is thinner, within the slices, than an eighth of the frame; erosion takes it away and leaves the cores of
+    what it joined.
+    """
+    cross = generate_binary_structure(2, 1).reshape([1] * (tissue.ndim - 2) + [3, 3])
+    steps = max(1, min(tissue.shape[-2:]) // BRIDGE)
+    cores = binary_erosion(tissue, cross, steps, border_value=1)
+    body = _largest(cores)
+    components, _ = label(cores & ~body)
+    edges = (components[..., (0, -1), :], components[..., :, (0, -1)])
+    touched = np.unique(np.concatenate([edge.ravel() for edge in edges]))
+    pieces = np.isin(components, touched[touched > 0])
+    if not pieces.any():
+        return pieces
+    return binary_dilation(pieces, cross, steps) & ~binary_dilation(body, cross, steps)
+
+
+def _largest(mask: Mask) -> Mask:
+    """Return the largest component, of voxels that share a face."""
+    components, count = label(mask)
+    if count == 0:
+        return mask
+    sizes = np.bincount(components.ravel())
+    sizes[0] = 0
+    return np.asarray(components == int(sizes.argmax()))
 
 
 def otsu(values: Matrix) -> float:

@@ -46,6 +46,28 @@ def test_the_body_of_a_ct_includes_fat_and_lungs_and_excludes_air_and_table(shap
         assert dice(found, body) > 0.97
 
 
+@pytest.mark.parametrize("shape", [(128, 128), (24, 64, 64), (32, 32, 32)])
+def test_a_block_in_the_corner_that_touches_the_patient_is_no_body(shape):
+    values, body = trunk(shape)
+    rows, columns = ((np.indices(shape)[axis] + 0.5) / shape[axis] for axis in (-2, -1))
+    block = (rows < 0.235) & (columns < 0.235)
+    assert (block & body).any()
+    values[block] = 300
+    found = body_mask(make_prepared(windowed(values)[None]))
+    assert found[block & ~body].mean() < 0.25
+    assert dice(found, body) > 0.97
+
+
+def test_a_finger_and_a_forearm_that_reach_the_edge_belong_to_the_hand():
+    rows, columns = ((np.indices((160, 160))[axis] + 0.5) / 160 for axis in (0, 1))
+    hand = (rows > 0.45) & (rows < 0.8) & (np.abs(columns - 0.5) < 0.3)
+    hand |= (rows >= 0.8) & (np.abs(columns - 0.5) < 0.14)
+    for middle, tip in ((0.25, 0.0), (0.42, 0.05), (0.58, 0.05), (0.75, 0.1)):
+        hand |= (rows > tip) & (rows <= 0.45) & (np.abs(columns - middle) < 0.045)
+    values = np.where(hand, 0.6, 0.02) + np.random.default_rng(0).normal(0, 0.01, hand.shape)
+    assert dice(body_mask(make_prepared(values[None])), hand) > 0.99
+
+
 @pytest.mark.parametrize("shape", [(128, 128), (24, 64, 64)])
 def test_padding_is_not_body_and_does_not_disturb_it(shape):
     values, body = trunk(shape)
