@@ -11,7 +11,7 @@ from audit_pipeline.checks.decisions import decided, positives
 from audit_pipeline.checks.declare import Result, check
 from audit_pipeline.checks.labelled import chances_of
 from audit_pipeline.checks.per_map import BADNESS
-from audit_pipeline.checks.reliance import log_odds
+from audit_pipeline.checks.reliance import beyond_threshold
 from audit_pipeline.checks.wording import chance, counted, percent, shown
 from audit_pipeline.evidence import Answer, Evidence, Unanswered
 from audit_pipeline.findings import Outcome
@@ -158,7 +158,7 @@ def _kept(evidence: Evidence, place: int, drop: float) -> Result:
     text = f", which is still a finding ({lost} below {percent(drop)})"
     if fall < drop:
         return Result(Outcome.CRITICAL, text, value=fall, limit=drop, unit="share of the probability lost")
-    above, before = (float(log_odds(np.asarray(one)) - log_odds(np.asarray(threshold))) for one in (left, own))
+    above, before = (beyond_threshold(prediction, place, one) for one in (left, own))
     if above < REST * before:
         text = f", which is still a finding, with {percent(above / before)} of the log-odds above the threshold"
         return Result(Outcome.NOTE, text, value=left, limit=threshold, unit="probability")

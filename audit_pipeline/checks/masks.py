@@ -189,7 +189,7 @@ def _hung_on(tissue: Mask) -> Mask:
     pieces = np.isin(components, touched[touched > 0])
     if not pieces.any():
         return pieces
-    return binary_dilation(pieces, cross, steps) & ~binary_dilation(body, cross, steps)
+    return np.asarray(binary_dilation(pieces, cross, steps) & ~binary_dilation(body, cross, steps), dtype=np.bool_)
 
 
 def _largest(mask: Mask) -> Mask:

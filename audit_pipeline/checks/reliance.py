@@ -18,13 +18,14 @@ from audit_pipeline.checks.wording import shown
 from audit_pipeline.evidence import Answer, Evidence, Unanswered
 from audit_pipeline.findings import Outcome
 from audit_pipeline.geometry import closest_axes
-from audit_pipeline.records import Matrix, Task
+from audit_pipeline.records import Matrix, Prediction, Task
 
 BEYOND_BENIGN = 2.0
 """A change counts when it moves the log-odds by this many times what half of the harmless changes do."""
 
 OWN_SHARE = 0.5
-"""Another change that turns the decision, and moves the log-odds by this share, names what the model reads better."""
+"""Another change that turns the decision, and moves the log-odds by this share, names what the model reads better; and
+what stays without the body counts with this share of its log-odds."""
 
 MARKS = {"text_removed": "C20"}
 """Variant -> code that names what it changes."""
@@ -72,6 +73,12 @@ def log_odds(probabilities: Matrix) -> Matrix:
     return np.asarray(np.log(kept / (1 - kept)))
 
 
+def beyond_threshold(prediction: Prediction, place: int, probability: float) -> float:
+    """Return the log-odds of the class at `place` above its threshold, 0.5 where it has none."""
+    threshold = prediction.thresholds.get(prediction.classes[place], 0.5)
+    return float(log_odds(np.asarray(probability)) - log_odds(np.asarray(threshold)))
+
+
 def usual_move(evidence: Evidence) -> float:
     """Return by how much harmless changes move the log-odds: the median of them, 0 where they were not asked."""
     answer = evidence.answers.get("benign")
@@ -114,7 +121,8 @@ def border_decides(evidence: Evidence, *, change: float = 0.5) -> Result:
     """Ask without the outer tenth, and with little else.
 
     Filling the rim also takes away what lies at the edge of the patient, and may leave something like a finding. So a
-    finding counts that goes with the rim and stays without the body; else a decision that turns is a note. Marks and
+    finding counts that goes with the rim and stays without the body, with half of its log-odds; else a decision that
+    turns is a note. Marks and
     padding that move the answer as far by themselves are for C20 and C17 to name.
     """
     move = move_of(evidence, evidence.answer("border_removed"))
@@ -150,6 +158,18 @@ def _is_kept(evidence: Evidence, variant: str) -> bool:
     """Tell whether a variant was answered with the decision of the image."""
     answer = evidence.answers.get(variant)
     return isinstance(answer, Answer) and not flipped(evidence.prediction, answer.probabilities[:1])[0]
+
+
+def _stays_without_body(evidence: Evidence) -> bool:
+    """Tell whether a finding is concluded without the body, with `OWN_SHARE` of its log-odds above the threshold."""
+    if not (_asserts_finding(evidence) and _is_kept(evidence, "body_removed")):
+        return False
+    prediction, left = evidence.prediction, evidence.answer("body_removed").probabilities[0]
+    return all(
+        beyond_threshold(prediction, place, float(left[place]))
+        >= OWN_SHARE * beyond_threshold(prediction, place, prediction.probabilities[place])
+        for place in positives(prediction)
+    )
 
 
 @check(
@@ -216,8 +236,8 @@ def _of_part(
 def _made_by(evidence: Evidence, move: Move, words: str, change: float) -> Result:
     """Return the finding on what was filled, a note where no finding stays that it alone could make."""
     found = _of_part(evidence, move, words, change, MARKS)
-    if found.outcome is Outcome.FLAG and not (_asserts_finding(evidence) and _is_kept(evidence, "body_removed")):
-        text = f"{found.message} No finding stays without the body, so the filling itself may have done it."
+    if found.outcome is Outcome.FLAG and not _stays_without_body(evidence):
+        text = f"{found.message} No finding stays as clear without the body, so the filling itself may have done it."
         return replace(found, outcome=Outcome.NOTE, message=text)
     return found
 

@@ -68,6 +68,13 @@ def test_a_border_counts_only_where_it_can_make_the_finding_without_the_body():
     assert border_decides(filling_makes_a_finding).outcome is Outcome.NOTE
 
 
+@pytest.mark.parametrize(("left", "outcome"), [(0.80, Outcome.NOTE), (0.85, Outcome.NOTE), (0.90, Outcome.FLAG)])
+def test_a_finding_that_loses_half_of_its_log_odds_with_the_body_is_no_proof_against_the_border(left, outcome):
+    # of log-odds of 4 above the threshold of 0.5, 0.80 leaves 1.4, 0.85 leaves 1.7 and 0.90 leaves 2.2
+    found = border_decides(evidence(own=1 / (1 + np.exp(-4)), border_removed=said(0.03), body_removed=said(left)))
+    assert found.outcome is outcome
+
+
 def test_marks_on_the_border_are_named_as_marks():
     both = evidence(border_removed=said(0.03), text_removed=said(0.03))
     assert border_decides(both).outcome is Outcome.PASS
