@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from reportlab.platypus import Flowable
+from reportlab.lib.units import mm
+from reportlab.platypus import CondPageBreak, Flowable
 
 from audit_pipeline.findings import Outcome
 from audit_pipeline.report import chapters, story_text, tables, text
@@ -16,6 +17,9 @@ from audit_pipeline.report.document import Heading
 from audit_pipeline.study_record import StudyRecord
 
 MOST_CODES = 12
+GROUP_ROOM = 25 * mm
+"""Of a page for a group to begin on it."""
+
 SIZE_CHECKS = ("E15", "E02", "E17", "E18", "E16")
 NOT_EVALUABLE, ERROR = str(Outcome.NOT_EVALUABLE), str(Outcome.ERROR)
 
@@ -38,7 +42,9 @@ def chapter(
     items = chapters.opened("Limitations", "limitations", story_text.limitations_found(count))
     for title, lines in groups:
         rows = [(str(place), line) for place, line in enumerate(lines, 1)]
-        items += [Heading(title, level=1), tables.pairs(rows, (8.0, 170.0))]
+        heading = Heading(title, level=1)
+        heading.keepWithNext = 0  # with it the whole group would move to the next page instead of going on there
+        items += [CondPageBreak(GROUP_ROOM), heading, tables.pairs(rows, (8.0, 170.0))]
     return items
 
 
