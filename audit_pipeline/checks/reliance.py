@@ -122,8 +122,7 @@ def border_decides(evidence: Evidence, *, change: float = 0.5) -> Result:
 
     Filling the rim also takes away what lies at the edge of the patient, and may leave something like a finding. So a
     finding counts that goes with the rim and stays without the body, with half of its log-odds; else a decision that
-    turns is a note. Marks and
-    padding that move the answer as far by themselves are for C20 and C17 to name.
+    turns is a note. Marks and padding that move the answer as far by themselves are for C20 and C17 to name.
     """
     move = move_of(evidence, evidence.answer("border_removed"))
     other = _named_elsewhere(evidence, move, {"padding_changed": "C17"})
