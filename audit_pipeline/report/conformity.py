@@ -112,7 +112,6 @@ TOPICS: Mapping[str, Topic] = {
     "development": Topic("plan", RUN, lambda one: bool(one.facts.card.get("development"))),
     "flow": Topic("flow", COHORT, lambda one: one.summary.get("flow") is not None),
     "bounds": Topic("independence", COHORT, lambda one: one.says("E16")),
-    "malformed": Topic("flow", COHORT, lambda one: any(record.error for record in one.records)),
     "characteristics": Topic("characteristics", COHORT, lambda one: one.is_audited),
     "acquisition": Topic("characteristics", COHORT, lambda one: one.describes("Manufacturer")),
     "period": Topic("characteristics", COHORT, lambda one: one.describes("Period")),
