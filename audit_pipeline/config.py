@@ -273,12 +273,23 @@ def _sentence(model: type[BaseModel], problem: Any) -> str:
     path = ".".join(location) or "the whole"
     if problem["type"] == "extra_forbidden":
         known = _fields_at(model, problem["loc"][:-1])
-        return f"{path}: {unknown_name('key', location[-1], known)}"
+        misplaced = misplaced_key(location[-1]) if model is AuditConfig else ""
+        return f"{path}: {misplaced or unknown_name('key', location[-1], known)}"
     found = problem.get("input")
     shown = type(found).__name__ if isinstance(found, Mapping) else repr(found)
     detail = "" if problem["type"] in {"missing", "value_error"} else f"; found {shown}"
     message = problem["msg"].removeprefix("Value error, ")
     return f"{path}: {message[0].lower() + message[1:]}{detail}"
+
+
+def misplaced_key(key: str) -> str:
+    """Return the sentence for a key that stands in the wrong section of the configuration, "" for any other name.
+
+    >>> misplaced_key("level"), misplaced_key("levle")
+    ("'level' stands in another section: write audit.level.", '')
+    """
+    places = [f"{name}.{key}" for name in AuditConfig.model_fields if key in _fields_at(AuditConfig, [name])]
+    return f"{key!r} stands in another section: write {' or '.join(places)}." if places else ""
 
 
 def _fields_at(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:

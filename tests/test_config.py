@@ -47,6 +47,8 @@ run:     {device: auto, precision: fp32, batch_bytes: auto, workers: auto, seed:
     ("change", "expected"),
     [
         ({"explian": {}}, "explian: unknown key 'explian'; did you mean 'explain'"),
+        ({"run": {"methods": []}}, "run.methods: 'methods' stands in another section: write explain.methods."),
+        ({"disable": []}, "disable: 'disable' stands in another section: write checks.disable or cohort.disable."),
         ({"run": {"devcie": "cpu"}}, "run.devcie: unknown key 'devcie'; did you mean 'device'"),
         ({"run": {"device": "tpu"}}, "run.device: input should be 'auto', 'cpu' or 'cuda'; found 'tpu'"),
         ({"report": {"opacity": 2}}, "report.opacity: input should be less than or equal to 1; found 2"),

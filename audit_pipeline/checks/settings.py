@@ -7,7 +7,7 @@ from typing import Any
 
 from audit_pipeline.checks.declare import Check
 from audit_pipeline.checks.families import catalogue
-from audit_pipeline.config import ChecksSection
+from audit_pipeline.config import ChecksSection, misplaced_key
 from audit_pipeline.declared import JSON_TYPES, Setting, fits
 from audit_pipeline.errors import ConfigError
 from audit_pipeline.registry import unknown_name
@@ -28,7 +28,8 @@ def validate_settings(settings: ChecksSection) -> None:
     ]
     for name, values in settings.overrides.items():
         if name not in checks:
-            problems.append(f"checks.{name}: {unknown_name('check', name, [*checks, 'reference', 'disable'])}")
+            unknown = misplaced_key(name) or unknown_name("check", name, [*checks, "reference", "disable"])
+            problems.append(f"checks.{name}: {unknown}")
         elif not isinstance(values, Mapping):
             problems.append(f"checks.{name}: needs a mapping of settings, found {values!r}")
         else:

@@ -24,6 +24,7 @@ from audit_pipeline.errors import ConfigError
             {"outside_body": {"shifts": 2.5}},
             "checks.outside_body.shifts: needs a finite integer not below 0, found 2.5",
         ),
+        ({"level": "deep"}, "checks.level: 'level' stands in another section: write audit.level."),
         ({"near_threshold": 0.05}, "checks.near_threshold: needs a mapping of settings, found 0.05"),
         ({"disable": ["empty_mp"]}, "checks.disable: unknown check 'empty_mp'; did you mean 'empty_map'"),
         ({"disable": ["D5"]}, "checks.disable: unknown check 'D5'"),
