@@ -84,6 +84,10 @@ def _number(value: Scalar) -> float | None:
     return float(value)
 
 
+EFFECT = "rank effect"
+"""The unit of `Association.effect`."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Association:
     """How a number goes with a field: p-value, and the most a value of the field moves its rank.

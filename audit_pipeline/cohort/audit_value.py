@@ -44,7 +44,7 @@ def flags_uninformative(cohort: Cohort, *, limit: float = 0.5, enough: float = 0
     wrong = cohort.is_wrong[rows]
     if min(wrong.sum(), (~wrong).sum()) < FEWEST:
         raise NotEvaluable(
-            f"{int(wrong.sum())} errors among {counted(rows.size, 'labelled study', 'labelled studies')}, "
+            f"{counted(int(wrong.sum()), 'error')} among {counted(rows.size, 'labelled study', 'labelled studies')}, "
             f"{FEWEST} errors and {FEWEST} right ones are needed."
         )
     score = flag_score(cohort)[rows]
@@ -63,7 +63,7 @@ def flags_uninformative(cohort: Cohort, *, limit: float = 0.5, enough: float = 0
     if found.low <= limit:
         outcome = Outcome.FLAG if found.high < enough else Outcome.NOTE
     return CohortResult(
-        outcome, message, value=found.auroc, limit=limit, n=found.n, low=found.low, high=found.high,
+        outcome, message, value=found.auroc, limit=limit, unit="AUROC", n=found.n, low=found.low, high=found.high,
         tables=(_risk(score, wrong, cohort.probabilities[rows]),),
     )  # fmt: skip
 
@@ -107,7 +107,9 @@ def one_cause(cohort: Cohort, *, limit: float = 0.3, least: int = 10) -> CohortR
     causes = Counter(cohort.causes[row] for row in rows if cohort.causes and cohort.causes[row])
     total = sum(causes.values())
     if total < least:
-        raise NotEvaluable(f"{total} errors have a cause in the column cause of the labels file, {least} are needed.")
+        raise NotEvaluable(
+            f"The column cause of the labels file gives the cause of {counted(total, 'error')}, {least} are needed."
+        )
     name, count = max(causes.items(), key=lambda pair: (pair[1], pair[0]))
     found = proportion(count, total)
     message = f"The commonest cause of errors is {name}: {share(found)} reviewed errors (limit {shown(limit)})."
@@ -116,6 +118,6 @@ def one_cause(cohort: Cohort, *, limit: float = 0.3, least: int = 10) -> CohortR
     ]
     return CohortResult(
         Outcome.NOTE if found.low is not None and found.low > limit else Outcome.PASS, message, value=count / total,
-        limit=limit, n=total, low=found.low, high=found.high,
+        limit=limit, unit="share of errors", n=total, low=found.low, high=found.high,
         tables=(Table(title="Causes of reviewed errors", head=("Cause", "Share"), rows=tuple(cells)),),
     )  # fmt: skip

@@ -79,7 +79,8 @@ def background_signal(cohort: Cohort, *, limit: float = 0.55, loss: float = 0.05
         note=f"Without the patient the AUROC should be one half (limit {shown(limit)}).",
     )  # fmt: skip
     return CohortResult(
-        Outcome.FLAG if raised else Outcome.PASS, message, value=worst.size, limit=least[worst.variant], n=worst.area.n,
+        Outcome.FLAG if raised else Outcome.PASS, message, value=worst.size, limit=least[worst.variant],
+        unit="AUROC" if worst.variant in WITHOUT_PATIENT else "AUROC lost", n=worst.area.n,
         p_value=float(adjusted.min()), tables=(table,),
     )  # fmt: skip
 

@@ -75,8 +75,8 @@ def miscalibrated(cohort: Cohort, *, alpha: float = 0.05, bins: int = 10, draws:
     if len(wrong) > 1:
         message += f" Miscalibrated: {listed(wrong)}."
     return CohortResult(
-        Outcome.FLAG if wrong else Outcome.PASS, message, value=one.error, limit=one.null_95, n=one.n,
-        p_value=lowest[worst], tables=(_table(usable, lowest),),
+        Outcome.FLAG if wrong else Outcome.PASS, message, value=one.error, limit=one.null_95,
+        unit="calibration error", n=one.n, p_value=lowest[worst], tables=(_table(usable, lowest),),
     )  # fmt: skip
 
 

@@ -83,7 +83,7 @@ def drift_found(cohort: Cohort, *, alpha: float = 0.05, domain: float = 0.6) -> 
     head = ("What", "Measure", "Change", "Counts from", "Before", "After", "Adjusted p")
     return CohortResult(
         Outcome.FLAG if found else Outcome.PASS, message, value=worst.size, limit=worst.least,
-        n=int(sides[0].rows.size + sides[1].rows.size), p_value=worst.adjusted,
+        unit=worst.measure, n=int(sides[0].rows.size + sides[1].rows.size), p_value=worst.adjusted,
         tables=(Table(title="Before and after", head=head, rows=tuple(rows)),),
     )  # fmt: skip
 

@@ -15,6 +15,7 @@ from audit_pipeline.multiplicity import benjamini_hochberg
 
 OWN_COLUMNS = frozenset({"patient", "period", "cause", "split"})
 RAREST = 5
+LEFT_OUT = "share left out"
 
 
 @cohort_check(
@@ -38,7 +39,11 @@ def exclusions_not_random(cohort: Cohort, *, alpha: float = 0.05, goal: float = 
     """
     if not cohort.left_out:
         return CohortResult(
-            Outcome.PASS, "No study that was found is without a prediction.", value=0.0, n=len(cohort.keys)
+            Outcome.PASS,
+            "No study that was found is without a prediction.",
+            value=0.0,
+            unit=LEFT_OUT,
+            n=len(cohort.keys),
         )
     tests = [*_prevalence_tests(cohort), *_column_tests(cohort)]
     adjusted = benjamini_hochberg([p for _, p in tests])
@@ -63,7 +68,7 @@ def exclusions_not_random(cohort: Cohort, *, alpha: float = 0.05, goal: float = 
     is_tested = all(one.truth is not None for one in cohort.left_out)
     outcome = Outcome.FLAG if unlike or (crossed and not is_tested) else Outcome.NOTE if crossed else Outcome.PASS
     return CohortResult(
-        outcome, f"{'; '.join(parts)}.", value=share, n=len(cohort.keys),
+        outcome, f"{'; '.join(parts)}.", value=share, unit=LEFT_OUT, n=len(cohort.keys),
         p_value=smallest if is_tested or not crossed else None, tables=tuple(tables),
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audit_pipeline.cohort.association import Association, association, fields_of
+from audit_pipeline.cohort.association import EFFECT, Association, association, fields_of
 from audit_pipeline.cohort.declare import Cell, CohortResult, NotEvaluable, Table, cohort_check
 from audit_pipeline.cohort.proportions import FEWEST, Proportion, proportion
 from audit_pipeline.cohort.record import Cohort
@@ -57,7 +57,7 @@ def same_map(cohort: Cohort, *, alike: float = 0.95, limit: float = 0.5) -> Coho
     table = Table(title="Likeness of the maps", head=("Class", "Alike", "Median correlation"), rows=tuple(rows))
     return CohortResult(
         Outcome.FLAG if same.k / same.n > limit else Outcome.PASS, message, value=same.k / same.n, limit=limit,
-        n=same.n, low=same.low, high=same.high, tables=(table,),
+        unit="share of maps", n=same.n, low=same.low, high=same.high, tables=(table,),
     )  # fmt: skip
 
 
@@ -131,6 +131,7 @@ def maps_follow_acquisition(cohort: Cohort, *, alpha: float = 0.05, effect: floa
     ]
     head = ("Measure", "Field", "Studies", "Effect", "Adjusted p")
     return CohortResult(
-        Outcome.FLAG if raised else Outcome.PASS, message, value=worst.found.effect, limit=effect, n=worst.found.n,
-        p_value=float(p_value), tables=(Table(title="Maps against the acquisition", head=head, rows=tuple(cells)),),
+        Outcome.FLAG if raised else Outcome.PASS, message, value=worst.found.effect, limit=effect, unit=EFFECT,
+        n=worst.found.n, p_value=float(p_value),
+        tables=(Table(title="Maps against the acquisition", head=head, rows=tuple(cells)),),
     )  # fmt: skip

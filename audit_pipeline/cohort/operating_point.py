@@ -62,8 +62,8 @@ def operating_point_fails(cohort: Cohort, *, alpha: float = 0.05) -> CohortResul
     ]
     head = ("Class", "Metric", "Declared", "Least", "Found", "Adjusted p")
     return CohortResult(
-        Outcome.FLAG if broken else Outcome.PASS, message, value=worst.found.value, limit=worst.least, n=worst.found.n,
-        low=worst.found.low, high=worst.found.high, p_value=float(adjusted.min()),
+        Outcome.FLAG if broken else Outcome.PASS, message, value=worst.found.value, limit=worst.least,
+        unit=worst.metric, n=worst.found.n, low=worst.found.low, high=worst.found.high, p_value=float(adjusted.min()),
         tables=(Table(title="Declared and found", head=head, rows=tuple(rows)),),
     )  # fmt: skip
 
@@ -130,7 +130,8 @@ def threshold_from_test_set(cohort: Cohort, *, tolerance: float = 1e-6) -> Cohor
     message = f"Of the evaluated studies: {listed(said)}." if said else nothing
     head = ("Class", "Optimum of", "Threshold", "Nearest optimum", "Distance")
     return CohortResult(
-        Outcome.FLAG if said else Outcome.PASS, message, value=nearest, limit=tolerance, n=len(cohort.keys),
+        Outcome.FLAG if said else Outcome.PASS, message, value=nearest, limit=tolerance,
+        unit="probability", n=len(cohort.keys),
         tables=(Table(title="Thresholds and optima", head=head, rows=tuple(rows)),) if rows else (),
     )  # fmt: skip
 
@@ -192,7 +193,7 @@ def prevalence_mismatch(cohort: Cohort, *, limit: float = 0.1) -> CohortResult:
     )
     head = ("Class", "Value", "Prevalence here", "Here", "Declared", "At the declared")
     return CohortResult(
-        Outcome.FLAG if worst > limit else Outcome.PASS, message, value=worst, limit=limit, n=n,
+        Outcome.FLAG if worst > limit else Outcome.PASS, message, value=worst, limit=limit, unit="probability", n=n,
         tables=(Table(title="Predictive values", head=head, rows=tuple(rows)),),
     )  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import numpy as np
 
 from audit_pipeline.cohort.calibration import log_odds
@@ -29,31 +31,34 @@ def sample_too_small(cohort: Cohort, *, half_width: float = 0.1) -> CohortResult
 
     The wanted half width is the `half_width` of the claim for the class, else the setting. A class with a claim is
     flagged, one without is noted; so is a class with fewer than 10 cases of a kind, for which there is no interval.
+    The value is the half width farthest beyond what is wanted, and none where an interval is missing.
     """
     if not cohort.questions or not cohort.questions[0].rows.size:
         raise NotEvaluable("No study has a label.")
     rows: list[tuple[Cell, ...]] = []
     wide: list[str] = []
-    claimed, worst = False, 0.0
+    halves: list[tuple[float | None, float]] = []
+    claimed = False
     for question in cohort.questions:
         claim = cohort.plan.claims.get(question.name)
         wanted = claim.half_width if claim and claim.half_width else half_width
         for metric, estimate in _estimates(cohort, question):
             half = None if estimate.low is None or estimate.high is None else (estimate.high - estimate.low) / 2
             rows.append((question.name, metric, estimate, half, wanted))
-            worst = max(worst, half or 0.0)
+            halves.append((half, wanted))
             if half is None or half > wanted:
                 wide.append(f"{metric} of {question.name} ({_why(estimate, half)})")
                 claimed = claimed or claim is not None
     message = (
         f"Too wide: {listed(wide)}."
         if wide
-        else f"All intervals are narrow enough (half width at most {shown(worst)})."
+        else f"All intervals are narrow enough (half width at most {shown(max(half or 0.0 for half, _ in halves))})."
     )
     outcome = (Outcome.FLAG if claimed else Outcome.NOTE) if wide else Outcome.PASS
     head = ("Class", "Metric", "Estimate", "Half width", "Wanted")
+    worst, limit = max(halves, key=lambda pair: inf if pair[0] is None else pair[0] / pair[1])
     return CohortResult(
-        outcome, message, value=worst, limit=half_width, n=int(cohort.questions[0].rows.size),
+        outcome, message, value=worst, limit=limit, unit="half width", n=int(cohort.questions[0].rows.size),
         tables=(Table(title="Precision of the headline numbers", head=head, rows=tuple(rows)),),
     )  # fmt: skip
 
@@ -125,7 +130,7 @@ def clustered_data(cohort: Cohort, *, limit: float = 1.25) -> CohortResult:
     groups = np.unique(clusters).size
     if groups == rows.size:
         message = f"Every one of {counted(rows.size, 'study', 'studies')} has its own patient."
-        return CohortResult(Outcome.PASS, message, value=1.0, limit=limit, n=int(rows.size))
+        return CohortResult(Outcome.PASS, message, value=1.0, limit=limit, unit="design effect", n=int(rows.size))
     if not questions or groups < FEWEST:
         raise NotEvaluable(f"Patients repeat, and {FEWEST} labelled patients are needed to say what that costs.")
     effects = [design_effect(_residuals(one), clusters) for one in questions]
@@ -136,7 +141,7 @@ def clustered_data(cohort: Cohort, *, limit: float = 1.25) -> CohortResult:
         "The intervals of this report are by patient."
     )
     outcome = Outcome.FLAG if effect > limit else Outcome.NOTE
-    return CohortResult(outcome, message, value=effect, limit=limit, n=int(rows.size))
+    return CohortResult(outcome, message, value=effect, limit=limit, unit="design effect", n=int(rows.size))
 
 
 def _residuals(question: Question) -> Matrix:

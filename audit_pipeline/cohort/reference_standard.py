@@ -74,8 +74,8 @@ def label_noise(cohort: Cohort, *, limit: float = 0.05, alpha: float = 0.05) -> 
         f"{p_shown(float(adjusted[worst]))})."
     )
     return CohortResult(
-        outcome, message, value=noise.rate, limit=limit, n=noise.n, low=noise.low, high=noise.high,
-        p_value=float(adjusted[worst]), tables=(_suspects(cohort),),
+        outcome, message, value=noise.rate, limit=limit, unit="share of labels", n=noise.n,
+        low=noise.low, high=noise.high, p_value=float(adjusted[worst]), tables=(_suspects(cohort),),
     )  # fmt: skip
 
 
@@ -192,6 +192,7 @@ def weak_reference(cohort: Cohort, *, limit: float = 0.6, noted: float = 0.8, dr
         message,
         value=value,
         limit=limit,
+        unit="kappa" if kappa >= agreement else "AC1",
         n=len(complete),
         low=low,
         high=high,

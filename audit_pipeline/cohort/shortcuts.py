@@ -8,7 +8,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from audit_pipeline.cohort.association import Association, Field, association, fields_of
+from audit_pipeline.cohort.association import EFFECT, Association, Field, association, fields_of
 from audit_pipeline.cohort.calibration import log_odds
 from audit_pipeline.cohort.comparison import clustered_variance, influence, stratified_area
 from audit_pipeline.cohort.declare import Cell, CohortResult, Estimate, NotEvaluable, Table, cohort_check
@@ -74,7 +74,7 @@ def metadata_predict(cohort: Cohort, *, limit: float = 0.6, margin: float = 0.05
     )
     table = Table(title="Label from metadata alone", head=("Class", "Metadata", "Model"), rows=tuple(rows))
     return CohortResult(
-        outcome, message, value=alone.auroc, limit=limit, n=alone.n, low=alone.low, high=alone.high,
+        outcome, message, value=alone.auroc, limit=limit, unit="AUROC", n=alone.n, low=alone.low, high=alone.high,
         p_value=float(adjusted[worst]), tables=(table,),
     )  # fmt: skip
 
@@ -209,6 +209,7 @@ def shortcut_in_use(
         message,
         value=worst.found.effect,
         limit=effect,
+        unit=EFFECT,
         n=worst.found.n,
         p_value=worst.adjusted,
         tables=(table,),
@@ -308,8 +309,8 @@ def features_encode_site(cohort: Cohort, *, above_chance: float = 0.2, component
     )
     rows = tuple((site, estimate) for site, estimate in found)
     return CohortResult(
-        Outcome.NOTE if best.low > limit else Outcome.PASS, message, value=best.value, limit=limit, n=best.n,
-        low=best.low, high=best.high,
+        Outcome.NOTE if best.low > limit else Outcome.PASS, message, value=best.value, limit=limit,
+        unit="balanced accuracy", n=best.n, low=best.low, high=best.high,
         tables=(Table(title="Sites read from the features", head=("Site", "Balanced accuracy"), rows=rows),),
     )  # fmt: skip
 

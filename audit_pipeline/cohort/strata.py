@@ -24,6 +24,7 @@ KNOTS = (0.05, 0.275, 0.5, 0.725, 0.95)
 """Quantiles at which the curve of the features over the log-odds may bend."""
 
 STUDIES_A_KNOT = 10
+DROP = "share of the accuracy"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +78,7 @@ def hidden_stratum(
         message = (
             f"The features of no class fall into clusters of at least {least} studies (largest class {max(sizes)})."
         )
-        return CohortResult(Outcome.PASS, message, value=0.0, limit=drop, n=max(sizes), p_value=1.0)
+        return CohortResult(Outcome.PASS, message, value=0.0, limit=drop, unit=DROP, n=max(sizes), p_value=1.0)
     adjusted = benjamini_hochberg([one.p_value for one in strata])
     order = np.argsort(adjusted, kind="stable")
     candidates = [place for place in order if adjusted[place] < alpha and strata[place].drop >= drop]
@@ -90,8 +91,8 @@ def hidden_stratum(
         f"{share(inside)} against {share(outside)} of the rest, adjusted {p_shown(float(adjusted[worst]))}."
     )
     return CohortResult(
-        Outcome.FLAG if found else Outcome.PASS, message, value=one.drop, limit=drop, n=int(one.members.size),
-        p_value=float(adjusted[worst]), tables=(_table(cohort, strata, adjusted),),
+        Outcome.FLAG if found else Outcome.PASS, message, value=one.drop, limit=drop, unit=DROP,
+        n=int(one.members.size), p_value=float(adjusted[worst]), tables=(_table(cohort, strata, adjusted),),
     )  # fmt: skip
 
 

@@ -212,6 +212,23 @@ def test_a_claim_decides_whether_a_small_sample_is_flagged_or_noted():
     assert judged("E15", replace(small, plan=Plan())).finding.outcome is Outcome.NOTE
 
 
+def test_the_half_width_is_compared_with_what_the_claim_wants_and_is_none_without_an_interval(clean):
+    wanting = replace(clean, plan=Plan(claims={"nodule": Claim(half_width=0.001)}))
+    found = judged("E15", wanting).finding
+    assert found.limit == 0.001
+    widths = [row[3] for row in judged("E15", wanting).tables[0].rows]
+    assert found.value == max(widths) > found.limit
+    few = clean_cohort(12, np.random.default_rng(1))
+    assert judged("E15", few).finding.value is None
+    assert "10 of each are needed" in judged("E15", few).finding.message
+
+
+@pytest.mark.parametrize("code", sorted(EXPECTED))
+def test_a_value_says_what_it_is(clean_findings, code):
+    found = clean_findings[code].finding
+    assert found.value is None or found.unit, found
+
+
 def test_a_class_of_a_multilabel_model_is_asked_on_its_own(clean):
     several = replace(clean, task="multilabel", plan=Plan(claims={"clear": Claim(sensitivity=0.99, margin=0.0)}))
     assert [one.name for one in several.questions] == ["clear", "nodule"]
