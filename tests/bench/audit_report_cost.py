@@ -13,6 +13,7 @@ Then, each in a process of its own, whose peak includes the libraries that it lo
 from __future__ import annotations
 
 import cProfile
+import functools
 import importlib
 import json
 import pstats
@@ -25,10 +26,13 @@ from dataclasses import replace
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from audit_pipeline.cohort.record import Plan
 from audit_pipeline.config import AuditConfig
+from audit_pipeline.demo.phantom import phantom
+from audit_pipeline.demo.radiograph import radiograph
 from audit_pipeline.evidence import Traits
 from audit_pipeline.execute import closing
 from audit_pipeline.records import Explanation, Panel, Status
@@ -45,7 +49,7 @@ CONFIG = {
     "cohort": {"groups": ["sex", "site"], "claims": {}},
     "report": {"pdf": "none", "html": "all"},
 }
-SIDE, CELLS, CHANNELS = 256, 8, 64
+RADIOGRAPHS, CELLS, CHANNELS = 40, 8, 64
 PARTS = (
     "worst_first", "results_bytes", "findings_bytes", "gathered", "concluded", "described", "render_audit",
     "render_audit_html", "write_ledger",
@@ -90,9 +94,15 @@ def _traits(record: StudyRecord, draw: np.random.Generator) -> Traits:
     )  # fmt: skip
 
 
+@functools.cache
+def _radiograph(number: int) -> np.ndarray:
+    """Return a radiograph of the demonstration, as large and as easily compressed as a slice of a true study."""
+    return radiograph(phantom(number), number).values
+
+
 def _figures(record: StudyRecord, draw: np.random.Generator) -> bytes:
-    anatomy = draw.normal(1000, 300, (SIDE, SIDE)).astype(np.float32)
-    explained = [_explanation(facts, draw) for facts in record.explanations]
+    anatomy = _radiograph(int(draw.integers(RADIOGRAPHS)))
+    explained = [_explanation(facts, anatomy.shape, draw) for facts in record.explanations]
     maps = {one.method: one.on_input for one in explained}
     panel = Panel(
         role="image", plane="image", axis=None, index=None, position_mm=None, anatomy=anatomy, maps=maps,
@@ -102,12 +112,13 @@ def _figures(record: StudyRecord, draw: np.random.Generator) -> bytes:
     return figures_bytes([panel], explained)
 
 
-def _explanation(facts: ExplanationFacts, draw: np.random.Generator) -> Explanation:
+def _explanation(facts: ExplanationFacts, shape: tuple[int, ...], draw: np.random.Generator) -> Explanation:
     grid = draw.normal(size=(CELLS, CELLS)).astype(np.float32)
-    scale = np.diag([SIDE / CELLS, SIDE / CELLS, 1.0])
+    rows, columns = shape
+    scale = np.diag([rows / CELLS, columns / CELLS, 1.0])
     return Explanation(
         method=facts.method, target=facts.target, target_name=facts.target_name, layer=facts.layer, values=grid,
-        on_input=np.zeros((SIDE, SIDE), np.float32), to_source=scale, to_input=None, affine=None,
+        on_input=cv2.resize(grid, (columns, rows)), to_source=scale, to_input=None, affine=None,
         cell_mm=facts.cell_mm, statistics=facts.statistics, signal_floor=1e-6,
     )  # fmt: skip
 
