@@ -94,6 +94,7 @@ def overview(checks: Sequence[Row]) -> Flowable:
             str(one["title"]),
             marks.MarkedWord(Outcome(one["outcome"])),
             _value(one),
+            str(one["unit"]) or numbers.MISSING,
             _limit(one),
             numbers.number(one["n"]) if one["n"] else numbers.MISSING,
             _chance(one["p_value"]) if one.get("p_value") is not None else numbers.MISSING,
@@ -101,15 +102,15 @@ def overview(checks: Sequence[Row]) -> Flowable:
         ]
         for one in checks
     ]
-    head = ("Code", "Check", "Outcome", "Value (95 % interval)", "Limit", "n", "Adjusted p", "Kind")
-    return tables.table(head, rows, (11.0, 48.0, 24.0, 37.0, 13.0, 9.0, 17.0, 19.0), numeric=(5,))
+    head = ("Code", "Check", "Outcome", "Value (95 % interval)", "Unit", "Limit", "n", "Adjusted p", "Kind")
+    return tables.table(head, rows, (10.0, 43.0, 22.0, 27.0, 24.5, 11.5, 7.0, 17.0, 16.0), numeric=(6,))
 
 
 def _value(one: Row) -> str:
     value, interval = one["value"], one["interval"]
     if value is None:
         return numbers.MISSING
-    drawn = f"{numbers.short(value)} {one['unit']}".strip()
+    drawn = numbers.short(value)
     return drawn if interval is None else f"{drawn} ({numbers.short(interval[0])} to {numbers.short(interval[1])})"
 
 

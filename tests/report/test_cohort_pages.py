@@ -11,7 +11,7 @@ from audit_pipeline.report.cohort_pages import MOST_ROWS, WIDTH_MM, _of_column, 
 
 CHECK = {
     "code": "E01", "name": "subgroup_gap", "family": "E", "title": "Subgroup gap", "outcome": "flag",
-    "message": "Of 27 comparisons, 1 shows a gap.", "advice": "Collect more.", "value": 0.31, "limit": 0.05, "unit": "",
+    "message": "Of 27 comparisons, 1 shows a gap.", "advice": "Collect more.", "value": 0.31, "limit": 0.05, "unit": "gap in sensitivity",
     "direction": "above", "n": 133, "interval": [0.155, 0.443], "kind": "exploratory", "p_value": 0.0312,
     "tables": [{
         "title": "Groups against the rest", "head": ["Column", "In the group", "Adjusted p"], "note": "Holm.",
@@ -39,8 +39,8 @@ def text():
     return words(render_audit(records, whole, thumbnails, context()))
 
 
-def test_every_check_stands_in_the_overview_with_value_interval_limit_and_n(text):
-    assert "E01 Subgroup gap flag 0.31 (0.155 to 0.443) \u2264 0.05 133 0.031 exploratory" in text
+def test_every_check_stands_in_the_overview_with_value_interval_unit_limit_and_n(text):
+    assert "E01 Subgroup gap flag 0.31 (0.155 to 0.443) gap in sensitivity \u2264 0.05 133 0.031 exploratory" in text
     assert "E12 Weak reference standard not evaluable" in text
 
 
