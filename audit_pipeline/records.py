@@ -26,7 +26,7 @@ ArrayT = TypeVar("ArrayT", bound=NDArray[np.generic])
 
 
 class Status(StrEnum):
-    """How a study ended: ``refused`` before the model saw it, ``failed`` afterwards."""
+    """How a study ended: ``refused`` before the model was asked, ``failed`` afterwards."""
 
     AUDITED = "audited"
     REFUSED = "refused"

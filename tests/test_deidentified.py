@@ -290,7 +290,7 @@ def test_the_reports_say_on_the_block_and_in_the_caption_that_text_was_blanked(r
     text, page = " ".join(told(folder / "report.pdf").split()), (folder / "report.html").read_text()
     for shown in (text, page):
         assert "text blanked" in shown
-        assert "Text blanked in 1 region of this slice." in shown
+        assert "Text blanked in 1 region of this image." in shown
     assert "A flat grey block: text blanked." in " ".join(told(runs / "run-films" / "report.pdf").split())
     assert "text blanked" not in told(next((runs / "run-clinical").glob("studies/*/report.pdf")))
 

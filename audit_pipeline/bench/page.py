@@ -7,7 +7,7 @@ from typing import Any
 
 from audit_pipeline.bench.catalogue import failure_modes
 from audit_pipeline.checks import rates_of
-from audit_pipeline.checks.wording import counted
+from audit_pipeline.wording import counted
 
 MOST = 12
 """Lines of one gate that are printed; the file holds all."""

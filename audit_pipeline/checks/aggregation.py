@@ -7,10 +7,10 @@ import numpy as np
 from audit_pipeline.checks.decisions import positives
 from audit_pipeline.checks.declare import Result, check, not_evaluable
 from audit_pipeline.checks.labelled import chances_of
-from audit_pipeline.checks.wording import counted, listed, percent, shown
 from audit_pipeline.evidence import Evidence
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Mask, PartScores
+from audit_pipeline.wording import counted, listed, percent, shown
 
 
 @check(
@@ -60,12 +60,12 @@ def _result(
     count, alone, total = int(is_positive.sum()), int(is_alone.sum()), is_positive.size
     places = tuple(round(parts.centres[place][parts.axis or 0]) for place in np.flatnonzero(is_positive))
     text = f"{name}: {counted(count, 'slice')} of {total} ({percent(count / total)}) reach{'es' if count == 1 else ''} "
-    text += f"the operating point {shown(limit)}, and {alone} of them without a neighbour above half of it"
-    text += f": {listed(places)}." if places else "."
+    slices = places if parts.axis == 0 else ()
+    where = f" ({listed(places)})" if places and not slices else ""
+    text += f"the operating point {shown(limit)}{where}, {alone} of them without a neighbour above half of it."
     outcome = Outcome.PASS
     if count and alone == count:
         outcome = Outcome.FLAG
     elif count and count < least_share * total:
         outcome = Outcome.NOTE
-    slices = places if parts.axis == 0 else ()
     return Result(outcome, text, value=count, limit=1, unit="slices", slices=slices)

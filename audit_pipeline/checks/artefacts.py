@@ -9,10 +9,10 @@ from audit_pipeline.checks.declare import Result, check
 from audit_pipeline.checks.grids import on_source
 from audit_pipeline.checks.masks import otsu
 from audit_pipeline.checks.source_slices import grey_of, sampled
-from audit_pipeline.checks.wording import percent
 from audit_pipeline.evidence import Evidence, Unanswered
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Floats, Mask, Matrix
+from audit_pipeline.wording import percent
 
 METAL_HU = 3000.0
 """Bone stays below; most scanners store metal at 3071, the end of twelve bits."""
@@ -53,7 +53,8 @@ def scanner_artefact(evidence: Evidence, *, metal_limit: float = 0.0005, ghost_l
         return _metal(grey_of(image)[body], metal_limit)
     if image.modality == "MR" and not image.is_colour:
         return _ghost(evidence, ghost_limit)
-    raise Unanswered("Metal is measured in the body of a CT, and ghosts in MR.")
+    stated = "" if image.modality else "The modality is not stated. "
+    raise Unanswered(f"{stated}Metal is measured in the body of a CT, and ghosts in MR.")
 
 
 def _metal(values: Floats, limit: float) -> Result:

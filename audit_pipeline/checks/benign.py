@@ -85,13 +85,26 @@ def benign_changes(shape: Sequence[int]) -> tuple[Benign, ...]:
     return tuple(changes)
 
 
+def _offset(offset: Sequence[int]) -> str:
+    """Return an offset in words.
+
+    >>> _offset((0, 2, 0)), _offset((5, -1))
+    ('(0, 2, 0) voxels', '5 rows, -1 column')
+    """
+    if len(offset) == 3:
+        return f"({', '.join(str(part) for part in offset)}) voxels"
+    moved = [
+        f"{part} {noun}{'' if abs(part) == 1 else 's'}" for part, noun in zip(offset, ("row", "column"), strict=True)
+    ]
+    return ", ".join(one for one, part in zip(moved, offset, strict=True) if part) or "nothing"
+
+
 def _shift(shape: Sequence[int], offset: Sequence[int]) -> Benign:
-    text = ", ".join(str(part) for part in offset)
     to_original = index_map([1.0] * len(shape), [-float(part) for part in offset])
     is_along_slices = len(offset) == 3 and offset[0] != 0
     noun = "voxels" if len(shape) == 3 else "pixels"
     return Benign(
-        sentence=f"shifted by ({text}) {noun}",
+        sentence=f"shifted by {_offset(offset)}",
         to_original=to_original,
         kind="shift along the slices" if is_along_slices else "shift in the plane",
         amount=float(offset[0]) if is_along_slices else math.hypot(*offset[-2:]),

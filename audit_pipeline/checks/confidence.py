@@ -7,10 +7,11 @@ import math
 import numpy as np
 
 from audit_pipeline.checks.declare import Result, check, not_evaluable
-from audit_pipeline.checks.wording import chance, counted, shown
+from audit_pipeline.checks.wording import chance
 from audit_pipeline.evidence import Answer, Evidence
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Matrix, Prediction, Task
+from audit_pipeline.wording import counted, shown
 
 SPREAD = 1.96
 """Standard deviations of a normal distribution that hold 95 % of it."""

@@ -24,11 +24,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from audit_pipeline.checks.wording import shown
 from audit_pipeline.evidence import Reference
 from audit_pipeline.findings import STANDING_QUANTILES, Finding, Outcome, Standing
 from audit_pipeline.multiplicity import benjamini_hochberg, holm
 from audit_pipeline.records import Matrix
+from audit_pipeline.wording import shown
 
 LEAST_STUDIES = 99
 """Fewer clean studies cannot give a conformal p-value of 1 %, and the default limits stand."""

@@ -12,10 +12,11 @@ from audit_pipeline.checks.declare import Result, check
 from audit_pipeline.checks.labelled import chances_of
 from audit_pipeline.checks.per_map import BADNESS
 from audit_pipeline.checks.reliance import beyond_threshold
-from audit_pipeline.checks.wording import chance, counted, percent, shown
+from audit_pipeline.checks.wording import chance
 from audit_pipeline.evidence import Answer, Evidence, Unanswered
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Matrix
+from audit_pipeline.wording import counted, percent, shown
 
 SAME_LOGIT = 0.1
 """Logits that differ by less are the same answer, whatever the probability."""
@@ -89,9 +90,7 @@ def _others_of(evidence: Evidence, place: int) -> str:
     others = sum(prediction.classes[place] not in one for one in found)
     if len(found) < FEW_STUDIES or others < OTHERS * len(found):
         return ""
-    return (
-        f"It is not concluded of {others} of {counted(len(found), 'clean reference study', 'clean reference studies')}"
-    )
+    return f"{others} of {counted(len(found), 'clean reference study is', 'clean reference studies are')} without it"
 
 
 def _largest(differences: Matrix) -> float:
@@ -133,7 +132,9 @@ def patient_not_needed(evidence: Evidence, *, drop: float = 0.10) -> Result:
     for place in positives(prediction):
         name, own = prediction.classes[place], prediction.probabilities[place]
         left = float(answer.probabilities[0, place])
-        text += f"; {name} {'rises' if left > own else 'falls'} from {chance(own)} to {chance(left)}"
+        way = "rises" if left > own else "falls"
+        same = chance(own) == chance(left)
+        text += f"; {name} stays {chance(own)}" if same else f"; {name} {way} from {chance(own)} to {chance(left)}"
         if left >= prediction.thresholds.get(name, 0.5):
             kept = _kept(evidence, place, drop)
             text += kept.message
@@ -151,15 +152,15 @@ def _kept(evidence: Evidence, place: int, drop: float) -> Result:
     )
     grey, others = evidence.answers.get("constant"), _others_of(evidence, place)
     if others and isinstance(grey, Answer) and grey.probabilities[0, place] >= threshold:
-        text = f", which is still a finding, and so is an even grey; {others[0].lower()}{others[1:]}"
+        text = f", still concluded (threshold {chance(threshold)}), as it is from an even grey, while {others}"
         return Result(Outcome.NOTE, text, value=left, limit=threshold, unit="probability")
     fall = 1 - left / own if own > 0 else 0.0
     lost = f"a fall of {percent(fall)}, critical" if fall > 0 else "critical where the fall is"
-    text = f", which is still a finding ({lost} below {percent(drop)})"
+    text = f", still concluded ({lost} below {percent(drop)})"
     if fall < drop:
         return Result(Outcome.CRITICAL, text, value=fall, limit=drop, unit="share of the probability lost")
     above, before = (beyond_threshold(prediction, place, one) for one in (left, own))
     if above < REST * before:
-        text = f", which is still a finding, with {percent(above / before)} of the log-odds above the threshold"
+        text = f", still concluded, with {percent(above / before)} of the log-odds above the threshold"
         return Result(Outcome.NOTE, text, value=left, limit=threshold, unit="probability")
     return Result(Outcome.FLAG, text, value=left, limit=threshold, unit="probability")

@@ -13,11 +13,11 @@ from audit_pipeline.checks.intensity import PROJECTION
 from audit_pipeline.checks.laterality import is_chest, lungs_of
 from audit_pipeline.checks.masks import padding_of
 from audit_pipeline.checks.source_slices import grey_of
-from audit_pipeline.checks.wording import percent
 from audit_pipeline.evidence import Evidence, Unanswered
 from audit_pipeline.findings import Outcome
 from audit_pipeline.geometry import plane_name
 from audit_pipeline.records import Floats, Image, Mask, Matrix
+from audit_pipeline.wording import percent
 
 SECTIONAL = frozenset({"CT", "MR", "PT", "NM", ""})
 """Modalities whose slices show air around the body on every side."""

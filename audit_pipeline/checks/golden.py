@@ -7,9 +7,9 @@ import numpy as np
 from audit_pipeline.checks.decisions import decided
 from audit_pipeline.checks.declare import Result
 from audit_pipeline.checks.labelled import chances_of
-from audit_pipeline.checks.wording import counted, shown
 from audit_pipeline.evidence import Evidence, GoldenCase
 from audit_pipeline.findings import Outcome
+from audit_pipeline.wording import counted, shown
 
 
 def is_reordered(case: GoldenCase) -> bool:

@@ -8,10 +8,11 @@ from scipy.signal import find_peaks
 
 from audit_pipeline.checks.declare import Result, check, not_evaluable
 from audit_pipeline.checks.source_slices import sampled
-from audit_pipeline.checks.wording import sentence, shown
+from audit_pipeline.checks.wording import sentence
 from audit_pipeline.evidence import Evidence
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Matrix
+from audit_pipeline.wording import shown
 
 AIR_HU, TISSUE_HU = (-1060.0, -880.0), (-160.0, 180.0)
 """Where the peaks of air and of soft tissue (fat to enhanced organs) lie: the catalogue's limits with scanner

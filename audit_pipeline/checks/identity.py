@@ -8,11 +8,12 @@ from audit_pipeline.checks.declare import Result, check
 from audit_pipeline.checks.glyphs import Lettering
 from audit_pipeline.checks.ocr import text_reader
 from audit_pipeline.checks.text_mask import SINGLE_SHARE, letters_of
-from audit_pipeline.checks.wording import counted, listed, percent, sentence
+from audit_pipeline.checks.wording import sentence
 from audit_pipeline.disclosure import WITHHELD, may_identify
 from audit_pipeline.evidence import Evidence
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Image
+from audit_pipeline.wording import counted, listed, percent
 
 HEAD = ("HEAD", "BRAIN", "SKULL", "FACE", "ORBIT", "SINUS")
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from audit_pipeline.checks.declare import Result, check
-from audit_pipeline.checks.wording import counted, sentence, shown
+from audit_pipeline.checks.wording import sentence
 from audit_pipeline.disclosure import age_band
 from audit_pipeline.evidence import Evidence, IntendedUse
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Image, Scalar
+from audit_pipeline.wording import counted, shown
 
 YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 """Units of DICOM age strings in years (PS3.5 section 6.2, value representation AS)."""

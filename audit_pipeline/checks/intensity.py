@@ -8,10 +8,10 @@ from scipy.ndimage import binary_dilation
 from audit_pipeline.checks.declare import Result, check, not_evaluable
 from audit_pipeline.checks.masks import border_and_centre, chest_regions, inner_border
 from audit_pipeline.checks.source_slices import grey_of, sampled
-from audit_pipeline.checks.wording import counted, listed, percent, shown
 from audit_pipeline.evidence import Evidence
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Floats, Image, Mask, Matrix
+from audit_pipeline.wording import counted, listed, percent, shown
 
 PROJECTION = frozenset({"CR", "DX", "DR", "RG", "MG", "PX", "IO", "RF", "XA"})
 """Modalities that project X-rays: air is dark and bone bright once MONOCHROME1 is handled."""
@@ -52,7 +52,8 @@ def inverted_polarity(evidence: Evidence, *, limit: float = 0.0, tolerance: floa
     """
     image = evidence.image
     if image.is_colour or image.modality not in PROJECTION | {"CT"}:
-        return not_evaluable("Polarity is defined for grey X-ray images: radiographs and CT.")
+        stated = "" if image.modality else "The modality is not stated. "
+        return not_evaluable(f"{stated}Polarity is defined for grey X-ray images: radiographs and CT.")
     values, valid = sampled(image)
     if not valid.any():
         return not_evaluable("The image has no valid value, see A15.")

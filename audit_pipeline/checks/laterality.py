@@ -11,11 +11,12 @@ from audit_pipeline.checks.declare import Result, check, not_evaluable
 from audit_pipeline.checks.grids import on_source
 from audit_pipeline.checks.intensity import PROJECTION
 from audit_pipeline.checks.source_slices import grey_of
-from audit_pipeline.checks.wording import percent, sentence
+from audit_pipeline.checks.wording import sentence
 from audit_pipeline.evidence import Evidence, IntendedUse
 from audit_pipeline.findings import Outcome
 from audit_pipeline.geometry import closest_axes
 from audit_pipeline.records import Floats, Image, Mask, Matrix
+from audit_pipeline.wording import percent
 
 SIDES = {"L": "left", "R": "right"}
 LUNG_HU, LEAST_LUNG = (-980.0, -500.0), 0.02

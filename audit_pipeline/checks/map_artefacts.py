@@ -9,10 +9,11 @@ from audit_pipeline.checks.declare import Result, check
 from audit_pipeline.checks.map_location import widened
 from audit_pipeline.checks.map_measures import mass, share
 from audit_pipeline.checks.per_map import judge_maps, top_explanations
-from audit_pipeline.checks.wording import chance, percent, shown
+from audit_pipeline.checks.wording import chance
 from audit_pipeline.evidence import Evidence, Unanswered
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Explanation
+from audit_pipeline.wording import percent, shown
 
 PLAIN_SHARE = 0.10
 """Share of the evidence beyond which a map is flagged also where the model does not react."""

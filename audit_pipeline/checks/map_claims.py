@@ -9,10 +9,10 @@ from audit_pipeline.checks.map_location import widened
 from audit_pipeline.checks.map_measures import enrichment, mass
 from audit_pipeline.checks.masks import otsu
 from audit_pipeline.checks.per_map import judge_maps, top_explanations
-from audit_pipeline.checks.wording import percent, shown
 from audit_pipeline.evidence import Evidence, Unanswered
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Explanation, Mask, Matrix
+from audit_pipeline.wording import percent, shown
 
 SIDES = {"left": 1.0, "right": -1.0}
 """Sign of a side along x of LPS+, which grows to the patient's left."""
@@ -98,7 +98,7 @@ def coarse_grid(evidence: Evidence, *, cells: float = 2.0) -> Result:
     target = evidence.intended.target_mm
     maps = top_explanations(evidence)
     if target is None:
-        return not_evaluable("The model card does not say how small a target the model is meant to find.")
+        return not_evaluable("The model card leaves allowed.target_mm open, the smallest target of the model.")
     if not maps:
         return not_evaluable("There is no map to judge.")
     known = [edge for one in maps for edge in one.cell_mm if edge is not None]

@@ -8,11 +8,12 @@ from audit_pipeline.agreement import pearson, spearman, top_overlap
 from audit_pipeline.checks.declare import Result, check, not_evaluable
 from audit_pipeline.checks.map_measures import coarsened
 from audit_pipeline.checks.per_map import BADNESS, absence, top_explanations
-from audit_pipeline.checks.wording import sentence, shown
+from audit_pipeline.checks.wording import sentence
 from audit_pipeline.evidence import Evidence
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Explanation
 from audit_pipeline.terms import method
+from audit_pipeline.wording import shown
 
 PAIRS = (("gradcam", "hirescam"), ("gradcam", "occlusion"), ("hirescam", "occlusion"))
 

@@ -8,12 +8,12 @@ from audit_pipeline.agreement import pearson
 from audit_pipeline.checks.declare import Result, check
 from audit_pipeline.checks.map_measures import resampled
 from audit_pipeline.checks.per_map import judge_maps
-from audit_pipeline.checks.wording import counted, shown
 from audit_pipeline.evidence import Evidence
 from audit_pipeline.findings import Outcome
 from audit_pipeline.geometry import follow, half_pixel_map, inverse, transform_points
 from audit_pipeline.records import Explanation, Matrix, Prepared
 from audit_pipeline.resampling import sample_placed
+from audit_pipeline.wording import counted, shown
 
 FLAT = 1e-5
 """Share of the range of a map below which two neighbouring slices of it count as the same."""

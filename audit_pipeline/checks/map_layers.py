@@ -9,10 +9,10 @@ from audit_pipeline.checks.declare import Result, check, not_evaluable
 from audit_pipeline.checks.map_measures import coarsened
 from audit_pipeline.checks.map_questions import far_shifts
 from audit_pipeline.checks.per_map import first_map, label
-from audit_pipeline.checks.wording import shown
 from audit_pipeline.evidence import Evidence, Unanswered
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Floats
+from audit_pipeline.wording import shown
 
 SEEDS = 3
 SHIFTS = 40

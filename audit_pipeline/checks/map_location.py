@@ -9,10 +9,10 @@ from audit_pipeline.checks.declare import Result, check, not_evaluable
 from audit_pipeline.checks.map_measures import border_band, enrichment, mass, share, toroidal_shares
 from audit_pipeline.checks.null_limits import limits_for
 from audit_pipeline.checks.per_map import judge_maps
-from audit_pipeline.checks.wording import percent, shown
 from audit_pipeline.evidence import Evidence
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Explanation, Mask
+from audit_pipeline.wording import percent, shown
 
 
 @check(

@@ -10,10 +10,10 @@ from audit_pipeline.checks.declare import Result, check, not_evaluable
 from audit_pipeline.checks.inpaint import filled
 from audit_pipeline.checks.map_questions import REMOVED_SHARE, far_shifts, strongest
 from audit_pipeline.checks.per_map import first_map, label
-from audit_pipeline.checks.wording import listed, percent, shown
 from audit_pipeline.evidence import Evidence
 from audit_pipeline.findings import Curve, Outcome
 from audit_pipeline.records import Explanation, Floats, Mask, Matrix
+from audit_pipeline.wording import listed, percent, shown
 
 STEPS = (0.05, 0.10, 0.20, 0.40)
 """Shares of the input that are removed or kept along a curve."""
@@ -59,8 +59,9 @@ def inverted_map(evidence: Evidence, *, limit: float = -0.5) -> Result:
     is_beyond_chance = weak > float(falls[2:].max())
     outcome = Outcome.CRITICAL if value < limit and is_beyond_chance else Outcome.PASS
     text = (
-        f"{label(first)}: without the strongest {percent(REMOVED_SHARE)} the logit {_moved(float(falls[0]))}, "
-        f"without the weakest it {_moved(float(falls[1]))}."
+        f"{label(first)}: without {_strongest(first)} the logit {_moved(float(falls[0]))}, "
+        f"without the weakest {percent(REMOVED_SHARE)} it {_moved(float(falls[1]))}"
+        f"{' (a rise counts as 0)' if falls[:2].min() < 0 else ''}."
     )
     return Result(outcome, text, value=value, limit=limit, unit="share of the logit")
 
@@ -84,7 +85,8 @@ def unfaithful_map(evidence: Evidence, *, limit: float = 0.25, least_claim: floa
     The claim is the sum of the map over its strongest tenth of cells, in logits; the value is the fall as a share of
     it. Flagged when the value is below `limit`, or when cyclic shifts of the map itself cause larger falls; one of them
     may where the fall convinces, as a shifted map can still cover the same thing. A map that claims less than
-    `least_claim`, or explains a class less probable than not, promises nothing that removal could test.
+    `least_claim`, or explains a class less probable than not, promises nothing that removal could test. Where the model
+    counts the highest of its slices or windows only, others step in for those removed: the shifted maps alone judge.
     """
     first = first_map(evidence)
     falls, curves = _falls(evidence, first), removal_curves(evidence)
@@ -94,21 +96,28 @@ def unfaithful_map(evidence: Evidence, *, limit: float = 0.25, least_claim: floa
         reason = f"{first.target_name} is not favoured, so there is no evidence for it to take away."
     elif claim < least_claim:
         reason = (
-            f"The strongest {percent(REMOVED_SHARE)} of the map claims {shown(claim)} logit, and at least "
+            f"{_strongest(first).capitalize()} claims {shown(claim)} logit, and at least "
             f"{shown(least_claim)} is needed to see it in the answer."
         )
     if reason:
         return replace(not_evaluable(reason), curves=curves)
     fall, rank = float(falls[0]), 1 + int((falls[2:] >= falls[0]).sum())
-    value = fall / claim
+    value, others = fall / claim, _that_step_in(evidence, first)
+    least = (
+        f"; other {others} step in, so the size of the fall is not judged"
+        if others
+        else (f", at least {percent(limit)}")
+    )
     text = (
-        f"{label(first)}: the strongest {percent(REMOVED_SHARE)} claims {shown(claim)} logit; without it the logit "
-        f"falls by {shown(fall)} ({percent(value)} of it, at least {percent(limit)}), rank {rank} of "
+        f"{label(first)}: {_strongest(first)} claims {shown(claim)} logit; without it the logit "
+        f"{_moved(fall)} ({percent(value)} of it{least}), rank {rank} of "
         f"{falls.size - 1} among shifted copies, p = {shown(rank / (falls.size - 1))}."
     )
     worst_rank = 2 if value >= CONVINCING else 1
-    outcome = Outcome.FLAG if value < limit or rank > worst_rank else Outcome.PASS
-    return Result(outcome, text, value=value, limit=limit, unit="share of the claim", curves=curves)
+    is_small = value < limit and not others
+    outcome = Outcome.FLAG if is_small or rank > worst_rank or fall <= 0 else Outcome.PASS
+    found = Result(outcome, text, value=value, limit=limit, unit="share of the claim", curves=curves)
+    return replace(found, limit=None, is_rule=True) if others else found
 
 
 @check(
@@ -166,8 +175,9 @@ def removal_curves(evidence: Evidence) -> tuple[Curve, ...]:
     logits = evidence.answer("deleted").logits[:, first.target]
     if not np.isfinite(logits).all():
         return ()
-    share = min(REMOVED_SHARE, float((first.on_input > 0).mean()))
-    strong = _curve(first, "deletion", (0.0, share), np.stack([np.full(len(logits) - 1, own), np.delete(logits, 1)], 1))
+    strong = _curve(
+        first, "deletion", (0.0, _removed(first)), np.stack([np.full(len(logits) - 1, own), np.delete(logits, 1)], 1)
+    )
     weak = _curve(first, "weakest", (0.0, REMOVED_SHARE), np.asarray([[own, logits[1]]]))
     return strong, weak
 
@@ -215,6 +225,29 @@ def _falls(evidence: Evidence, first: Explanation) -> Matrix:
     """Return by how much the logit falls: without the strongest tenth, without the weakest, without shifted ones."""
     logits = evidence.answer("deleted").logits[:, first.target]
     return np.asarray(evidence.prediction.logits[first.target] - logits, dtype=np.float64)
+
+
+def _that_step_in(evidence: Evidence, first: Explanation) -> str:
+    """Return what the model has more of than it counts, "slices" or "windows"; "" where it counts all there is."""
+    parts = evidence.prediction.parts
+    if parts is None or len(parts.counted[first.target_name]) == len(parts.centres):
+        return ""
+    return f"{parts.kind}s"
+
+
+def _strongest(first: Explanation) -> str:
+    """Return what is removed in words: the strongest tenth of the input, or all that a map names where it is less."""
+    share = _removed(first)
+    return (
+        f"the strongest {percent(share)}"
+        if share == REMOVED_SHARE
+        else f"all that the map names ({percent(share)} of the input)"
+    )
+
+
+def _removed(first: Explanation) -> float:
+    """Return the share of the input that goes with the strongest tenth, which ends where the evidence does."""
+    return min(REMOVED_SHARE, float((first.on_input > 0).mean()))
 
 
 def _moved(fall: float) -> str:

@@ -16,10 +16,10 @@ from audit_pipeline.checks.map_measures import (
 )
 from audit_pipeline.checks.null_limits import limits_for
 from audit_pipeline.checks.per_map import BADNESS, judge_maps, label, peak, top_explanations
-from audit_pipeline.checks.wording import counted, percent, shown
 from audit_pipeline.evidence import Evidence
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Explanation, Matrix
+from audit_pipeline.wording import counted, percent, shown
 
 MANY = 2.0
 ALTERNATING = 3.0
@@ -173,7 +173,8 @@ def one_slice(evidence: Evidence, *, slack: float = 1.0, thin_cells: float = 2.5
     Concentrated means: the heaviest slice holds more, relative to the mean slice, than in 99 % of random maps of the
     grid (`slack` multiplies this limit), and the effective number of slices is below `thin_cells` cells of the grid,
     which are two that share one slice, widened by interpolation. The value is that extent. A map that extends within
-    the slice at most twice as many cells as across slices is focal, and only a note.
+    the slice at most twice as many cells as across slices is focal, and only a note. A model that counts few of its
+    slices has its evidence in these by design, and C12 judges them.
     """
     if evidence.prepared.inside.ndim == 2:
         return not_evaluable("An image has one slice.")
@@ -182,6 +183,10 @@ def one_slice(evidence: Evidence, *, slack: float = 1.0, thin_cells: float = 2.5
         cells = explanation.grid
         if cells[0] <= thin_cells:
             return not_evaluable(f"the grid has only {cells[0]} cells across the slices.")
+        parts = evidence.prediction.parts
+        if parts is not None and parts.kind == "slice" and len(parts.counted[explanation.target_name]) <= thin_cells:
+            few = counted(len(parts.counted[explanation.target_name]), "slice")
+            return not_evaluable(f"the model counts {few}, so its evidence lies in no more; see C12.")
         masses = mass(explanation)
         extents = [effective_count(profile(masses, axis)) * cells[axis] / masses.shape[axis] for axis in range(3)]
         slices = profile(masses, 0)

@@ -6,10 +6,10 @@ import numpy as np
 
 from audit_pipeline.checks.declare import Result, check, not_evaluable
 from audit_pipeline.checks.per_map import first_map, judge_maps, label, peak
-from audit_pipeline.checks.wording import percent, shown
 from audit_pipeline.evidence import Evidence
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Explanation
+from audit_pipeline.wording import percent, shown
 
 ROUNDING = 1e-3
 """Share of the range of a map by which interpolation and rounding may exceed it."""

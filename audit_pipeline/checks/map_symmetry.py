@@ -11,10 +11,10 @@ from audit_pipeline.agreement import pearson, spearman
 from audit_pipeline.checks.benign import benign_changes
 from audit_pipeline.checks.declare import Result, check, not_evaluable
 from audit_pipeline.checks.per_map import first_map, label, raw_answers
-from audit_pipeline.checks.wording import counted, shown
 from audit_pipeline.evidence import Evidence
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Floats
+from audit_pipeline.wording import counted, shown
 
 CREDIBLE = 0.50
 """A wrong arrangement must fit at least this well (Pearson's r) before it is believed."""

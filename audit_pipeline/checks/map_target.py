@@ -7,11 +7,12 @@ import numpy as np
 from audit_pipeline.agreement import pearson, spearman
 from audit_pipeline.checks.declare import Result, check, not_evaluable
 from audit_pipeline.checks.per_map import absence, counterpart, first_map, label, raw_answers
-from audit_pipeline.checks.wording import sentence, shown
+from audit_pipeline.checks.wording import sentence
 from audit_pipeline.evidence import Evidence, Unanswered
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Explanation, Floats
 from audit_pipeline.terms import method
+from audit_pipeline.wording import shown
 
 SAME = 0.999
 """Correlation from which two maps are the same up to rounding and scale."""

@@ -7,10 +7,10 @@ import numpy as np
 from audit_pipeline.checks.decisions import flipped
 from audit_pipeline.checks.declare import Result, check, not_evaluable
 from audit_pipeline.checks.inpaint import noise_level
-from audit_pipeline.checks.wording import percent, shown
 from audit_pipeline.evidence import Evidence
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Floats, Matrix, Prediction, Task
+from audit_pipeline.wording import percent, shown
 
 STEPS = (0.0625, 0.125, 0.25, 0.354, 0.5, 0.707, 1.0, 1.41, 2.0, 4.0)
 """Lengths of the step that are tried, in standard deviations of the noise of the input."""

@@ -11,10 +11,10 @@ from scipy.ndimage import map_coordinates
 
 from audit_pipeline.checks.declare import Result, check, not_evaluable
 from audit_pipeline.checks.golden import golden_chain
-from audit_pipeline.checks.wording import percent, shown
 from audit_pipeline.evidence import Evidence, Reference
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Matrix
+from audit_pipeline.wording import percent, shown
 
 LEAST_STUDIES = 20
 """Reference studies that the spread of a moment is known from."""

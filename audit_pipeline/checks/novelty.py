@@ -17,9 +17,9 @@ from scipy.spatial.distance import cdist
 
 from audit_pipeline.checks.decide import LEAST_STUDIES, conformal_p, quantile_limit, standing_of
 from audit_pipeline.checks.declare import Result
-from audit_pipeline.checks.wording import counted, shown
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Floats, Matrix, Task
+from audit_pipeline.wording import counted, shown
 
 Values = Floats | Matrix
 Groups = NDArray[np.int64]

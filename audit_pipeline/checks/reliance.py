@@ -14,11 +14,11 @@ import numpy as np
 from audit_pipeline.checks.decisions import flipped, positives
 from audit_pipeline.checks.declare import Result, check, not_evaluable
 from audit_pipeline.checks.per_map import BADNESS
-from audit_pipeline.checks.wording import shown
 from audit_pipeline.evidence import Answer, Evidence, Unanswered
 from audit_pipeline.findings import Outcome
 from audit_pipeline.geometry import closest_axes
 from audit_pipeline.records import Matrix, Prediction, Task
+from audit_pipeline.wording import shown
 
 BEYOND_BENIGN = 2.0
 """A change counts when it moves the log-odds by this many times what half of the harmless changes do."""
@@ -28,6 +28,12 @@ OWN_SHARE = 0.5
 what stays without the body counts with this share of its log-odds."""
 
 MARKS = {"text_removed": "C20"}
+ALONE = {
+    "text_removed": "taking letters and marks out", "padding_changed": "filling the padding",
+    "border_removed": "replacing the border", "grained": "softening the noise",
+}  # fmt: skip
+"""Variant -> what it does, where it explains what a larger change does."""
+
 """Variant -> code that names what it changes."""
 
 SIDE_VIEWS = ("LL", "RL", "LLD", "RLD", "LLO", "RLO", "ML", "LM", "MLO", "LMO")
@@ -98,10 +104,18 @@ def _judged(evidence: Evidence, move: Move, words: str, change: float, *, beyond
         f"{words} the probability moves by {shown(move.change)} (limit {shown(change)}) and the log-odds by "
         f"{shown(move.odds)}, where half of the harmless changes move them by {shown(usual)} or less"
     )
-    text += ", and the decision turns." if move.turns else "; the decision stays."
+    is_far, is_beyond = move.change > change, move.odds > beyond * usual
     outcome = Outcome.PASS
-    if move.change > change and move.odds > beyond * usual:
+    if is_far and is_beyond:
         outcome = Outcome.FLAG if move.turns else Outcome.NOTE
+    if not move.turns:
+        text += "; the decision stays."
+    elif outcome is Outcome.FLAG:
+        text += ", and the decision turns."
+    else:
+        text += (
+            f"; the decision turns, but {'no further than such changes go' if is_far else 'by less than the limit'}."
+        )
     return Result(outcome, text, value=move.change, limit=change, unit="probability")
 
 
@@ -141,7 +155,7 @@ def _named_elsewhere(evidence: Evidence, move: Move, others: Mapping[str, str]) 
         if move.turns and isinstance(answer, Answer):
             part = move_of(evidence, answer)
             if part.turns and part.odds > OWN_SHARE * move.odds:
-                return f"the decision turns, and by something else in it alone as well: see {code}."
+                return f"the decision turns, but {ALONE[name]} alone turns it about as far, which {code} judges."
     return None
 
 

@@ -6,11 +6,12 @@ import numpy as np
 
 from audit_pipeline.checks.declare import Result, check, not_evaluable
 from audit_pipeline.checks.source_slices import sampled
-from audit_pipeline.checks.wording import sentence, shown
+from audit_pipeline.checks.wording import sentence
 from audit_pipeline.evidence import Evidence
 from audit_pipeline.findings import Outcome
 from audit_pipeline.geometry import plane_name
 from audit_pipeline.records import Image, Mask, Matrix
+from audit_pipeline.wording import shown
 
 BLOCK = 8
 """Pixels per edge of the blocks that JPEG and MPEG transform."""

@@ -72,8 +72,7 @@ def run_checks(evidence: Evidence, settings: ChecksSection, *, level: Level = "s
     """
     evidence = ask(evidence, settings, level=level)
     found = run_each(_chosen(settings), evidence, settings, level)
-    severities = {name: entry.mode.severity[0] for name, entry in catalogue().items()}
-    return decide(found, severities, evidence.reference)
+    return decide(found, _severities(), evidence.reference)
 
 
 def judge_each_map(
@@ -82,15 +81,19 @@ def judge_each_map(
     """Return, per method and target, the outcome of every map check on that map alone.
 
     A check that compares maps or asks the model again cannot judge one map alone; the maps of the first target then
-    take its outcome from `findings`, those of the study as a whole.
+    take its outcome from `findings`, those of the study as a whole. Measures are weighed against the clean reference
+    studies as those of the study are, among its other findings.
     """
     chosen = [one for one in _chosen(settings) if one.mode.family == "D"]
     whole = {finding.code: finding.outcome for finding in findings}
     first = evidence.explanations[0].target if evidence.explanations else None
     alone = [one for one in chosen if not (one.mode.variants or one.mode.cost)]
+    codes = {entry.mode.code for entry in alone}
+    others = [finding for finding in findings if finding.code not in codes]
     judged: dict[tuple[str, int], dict[str, Outcome]] = {}
     for one in evidence.explanations:
-        found = run_each(alone, replace(evidence, explanations=(one,)), settings, level)
+        own = run_each(alone, replace(evidence, explanations=(one,)), settings, level)
+        found = decide([*own, *others], _severities(), evidence.reference)[: len(own)]
         outcomes = dict.fromkeys((entry.mode.code for entry in chosen), Outcome.NOT_EVALUABLE)
         outcomes |= {finding.code: finding.outcome for finding in found}
         if one.target == first:
@@ -123,6 +126,10 @@ def _run_one(entry: Check, evidence: Evidence, settings: ChecksSection, digests:
         text = f"The check itself failed with {type(error).__name__}; nothing is known about this failure mode."
         finding = finding_of(entry.mode, Result(Outcome.ERROR, text))
     return replace(finding, inputs=digests.of(reading.parts, sorted(own.items()), entry.mode.version))
+
+
+def _severities() -> Mapping[str, int]:
+    return {name: entry.mode.severity[0] for name, entry in catalogue().items()}
 
 
 def _chosen(settings: ChecksSection) -> list[Check]:

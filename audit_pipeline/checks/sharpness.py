@@ -10,10 +10,10 @@ from scipy.ndimage import binary_dilation
 from audit_pipeline.checks.declare import Result, check
 from audit_pipeline.checks.grids import on_source
 from audit_pipeline.checks.source_slices import grey_of
-from audit_pipeline.checks.wording import counted, listed, percent, shown
 from audit_pipeline.evidence import Evidence, Unanswered
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Mask, Matrix
+from audit_pipeline.wording import counted, listed, percent, shown
 
 DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))
 """Row and column steps along which detail is measured; motion has a direction."""

@@ -10,11 +10,12 @@ import numpy as np
 from audit_pipeline.checks.declare import Result, check, not_evaluable
 from audit_pipeline.checks.novelty import Novelty, residual_scores
 from audit_pipeline.checks.traits import quantiles_of, thumbnail_of
-from audit_pipeline.checks.wording import counted, listed, sentence, shown
+from audit_pipeline.checks.wording import sentence
 from audit_pipeline.evidence import Evidence, Unanswered
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Floats, Matrix, Scalar
 from audit_pipeline.terms import within
+from audit_pipeline.wording import counted, listed, shown
 
 NOT_ACQUISITION = frozenset({"PatientAge", "VOIWindows", "WindowCenter", "WindowWidth"})
 """Fields that vary from patient to patient or only say how to display."""

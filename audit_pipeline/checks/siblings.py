@@ -6,9 +6,10 @@ import numpy as np
 
 from audit_pipeline.checks.decisions import flipped
 from audit_pipeline.checks.declare import Result, check, not_evaluable
-from audit_pipeline.checks.wording import chance, counted, shown
+from audit_pipeline.checks.wording import chance
 from audit_pipeline.evidence import Evidence
 from audit_pipeline.findings import Outcome
+from audit_pipeline.wording import counted, shown
 
 
 @check(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from audit_pipeline.checks.declare import Result, check, not_evaluable
-from audit_pipeline.checks.wording import counted, listed, percent, shown
 from audit_pipeline.evidence import Evidence
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Image, StackFacts
+from audit_pipeline.wording import counted, listed, percent, shown
 
 TOMOGRAPHIC = frozenset({"CT", "MR", "PT", "NM", ""})
 """Modalities whose single slices have a place in the patient; "" is NIfTI, which always stores one."""

@@ -10,10 +10,10 @@ from audit_pipeline.checks.benign import benign_changes
 from audit_pipeline.checks.decisions import flipped
 from audit_pipeline.checks.declare import Result, check
 from audit_pipeline.checks.harmless import CORRUPTIONS
-from audit_pipeline.checks.wording import counted, listed, shown
 from audit_pipeline.evidence import Answer, Evidence, Unanswered
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Matrix
+from audit_pipeline.wording import counted, listed, shown
 
 LOGIT_TOLERANCE = 1000.0
 """A logit may differ by this many times the tolerance of the probability, relative to its size from 1 on."""
@@ -64,13 +64,18 @@ def _moved(evidence: Evidence, answer: Answer, names: Sequence[str], limits: tup
     ways = _ways(evidence, answer.probabilities)
     turned = flipped(evidence.prediction, answer.probabilities) & (ways > margin)
     worst, value = int(ways.argmax()), float(ways.max())
-    text = f"The largest change of a probability is {shown(value)}, by {names[worst]} (limit {shown(change)}); "
+    text = f"The largest change of a probability is {shown(value)}: {names[worst]} (limit {shown(change)}); "
     if turned.any():
         text += f"{counted(int(turned.sum()), 'change turns', 'changes turn')} the decision by more than "
         text += f"{shown(margin)}: {listed([names[int(place)] for place in np.flatnonzero(turned)], 3)}."
         limit = change if value > change else margin
         return Result(Outcome.FLAG, text, value=value, limit=limit, unit="probability")
-    text += f"the decision stays in all {len(ways)}, or turns within {shown(margin)}."
+    slight = int(flipped(evidence.prediction, answer.probabilities).sum())
+    text += (
+        f"{slight} of {len(ways)} turn the decision, by at most {shown(margin)}."
+        if slight
+        else (f"the decision stays in all {len(ways)}.")
+    )
     return Result(Outcome.FLAG if value > change else Outcome.PASS, text, value=value, limit=change, unit="probability")
 
 

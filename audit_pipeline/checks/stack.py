@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from audit_pipeline.checks.declare import Result, check
 from audit_pipeline.checks.source_slices import grey_of
-from audit_pipeline.checks.wording import counted, listed, shown
 from audit_pipeline.evidence import Evidence, Unanswered
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Image, Matrix
+from audit_pipeline.wording import counted, listed, shown
 
 COARSE = 64
 """Slices are compared as block means of about this many per axis, so that noise does not count."""

@@ -9,10 +9,11 @@ from scipy.stats import binomtest, mannwhitneyu
 from audit_pipeline.checks.declare import Result, check, not_evaluable
 from audit_pipeline.checks.golden import golden_order
 from audit_pipeline.checks.labelled import Labelled, labelled, wilson
-from audit_pipeline.checks.wording import chance, counted, listed, percent, shown
+from audit_pipeline.checks.wording import chance
 from audit_pipeline.evidence import Evidence
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Mask, Matrix, Prediction, Task
+from audit_pipeline.wording import counted, listed, percent, shown
 
 CREDIBLE = 0.01
 """A study no label of which conforms at this level is flagged: at most this share of clean studies is."""
@@ -64,8 +65,11 @@ def _assignment(known: Labelled, prediction: Prediction, alpha: float) -> Result
     other = said == np.asarray([output[place] for place in truth.tolist()])
     gained, lost = int((other & ~right).sum()), int((right & ~other).sum())
     p_value = binomtest(gained, gained + lost, alternative="greater").pvalue if gained + lost else 1.0
-    text = f"{percent(float(right.mean()))} of {counted(truth.size, *STUDIES)} are right in the declared order, "
-    text += f"{percent(float(other.mean()))} in the best other one"
+    text = f"{percent(float(right.mean()))} of {counted(truth.size, *STUDIES)} are right in the declared order"
+    if all(a == b for a, b in output.items()):
+        text += ", and no other order fits better."
+        return Result(Outcome.PASS, text, value=float(right.mean()), unit="share right")
+    text += f", {percent(float(other.mean()))} in the best other one"
     if p_value > alpha or gained <= lost:
         return Result(
             Outcome.PASS, f"{text}.", value=float(right.mean()), limit=float(other.mean()), unit="share right"
@@ -171,8 +175,9 @@ def unreliable_probability(evidence: Evidence, *, neighbours: int = 30, gap: flo
         f"Of the {neighbours} labelled reference studies nearest to the probability {chance(own)}, {percent(rate)} "
         f"were right (99 % interval {percent(interval[0])} to {percent(interval[1])}, mean probability {chance(mean)})."
     )
+    allowed = gap if is_off or abs(mean - rate) <= gap else None  # a wide interval lets a large gap pass
     return Result(
-        Outcome.NOTE if is_off else Outcome.PASS, text, abs(mean - rate), gap, "probability", provenance="dom"
+        Outcome.NOTE if is_off else Outcome.PASS, text, abs(mean - rate), allowed, "probability", provenance="dom"
     )
 
 

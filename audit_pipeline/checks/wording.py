@@ -2,25 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-
-def shown(value: float) -> str:
-    """Return `value` with three significant digits and without an exponent for everyday magnitudes.
-
-    >>> shown(0.123456), shown(12345.6), shown(3.0), shown(0.00000123)
-    ('0.123', '12346', '3', '1.23e-06')
-    """
-    return f"{value:.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"
-
-
-def percent(share: float) -> str:
-    """Return a share of 0 to 1 in per cent.
-
-    >>> percent(0.3), percent(0.98765), percent(0.00012)
-    ('30 %', '98.8 %', '0.012 %')
-    """
-    return f"{shown(100 * share)} %"
+from audit_pipeline.wording import percent, shown
 
 
 def chance(probability: float) -> str:
@@ -43,30 +25,12 @@ def sureness(probability: float) -> str:
     return ">99.9 %" if 0.9995 <= probability < 1 else percent(probability)
 
 
-def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """Return `number` with its noun in the right number.
-
-    >>> counted(1, "slice"), counted(3, "slice"), counted(2, "study", "studies")
-    ('1 slice', '3 slices', '2 studies')
-    """
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
-
-
-def listed(items: Sequence[object], most: int = 6) -> str:
-    """Return the items separated by commas, cut after `most` of them.
-
-    >>> listed([3, 4, 5]), listed(range(9), most=2)
-    ('3, 4, 5', '0, 1 and 7 more')
-    """
-    head = ", ".join(str(item) for item in items[:most])
-    return head if len(items) <= most else f"{head} and {len(items) - most} more"
-
-
 def sentence(*parts: str) -> str:
-    """Return the parts as one sentence; the case of all but the first letter stays as it is.
+    """Return the parts as one sentence; the case of all but the first letter stays, that of a file name too.
 
-    >>> sentence("the map of AP is empty, see D05", "nothing else")
-    'The map of AP is empty, see D05; nothing else.'
+    >>> sentence("the map of AP is empty, see D05", "nothing else"), sentence("studies/a/report.pdf is missing")
+    ('The map of AP is empty, see D05; nothing else.', 'studies/a/report.pdf is missing.')
     """
     text = "; ".join(parts)
-    return f"{text[:1].upper()}{text[1:]}."
+    is_file = "." in text.split(" ", maxsplit=1)[0]
+    return f"{text}." if is_file else f"{text[:1].upper()}{text[1:]}."

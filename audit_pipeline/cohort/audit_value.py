@@ -11,8 +11,9 @@ from audit_pipeline.cohort.declare import Cell, CohortResult, NotEvaluable, Tabl
 from audit_pipeline.cohort.discrimination import discrimination
 from audit_pipeline.cohort.proportions import FEWEST, proportion
 from audit_pipeline.cohort.record import Cohort, Ints
-from audit_pipeline.cohort.wording import counted, estimate_of, share, shown, with_interval
+from audit_pipeline.cohort.wording import estimate_of, share, with_interval
 from audit_pipeline.findings import Outcome
+from audit_pipeline.wording import counted, shown
 
 WEIGHTS = {"critical": 4.0, "error": 2.0, "flag": 2.0, "note": 0.5}
 """What a finding adds to the score of a study."""

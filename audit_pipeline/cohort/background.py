@@ -12,10 +12,11 @@ from audit_pipeline.cohort.discrimination import discrimination
 from audit_pipeline.cohort.proportions import FEWEST
 from audit_pipeline.cohort.record import Cohort, Question
 from audit_pipeline.cohort.shortcuts import area, exceeds
-from audit_pipeline.cohort.wording import listed, p_shown, shown, with_interval
+from audit_pipeline.cohort.wording import p_shown, with_interval
 from audit_pipeline.findings import Outcome
 from audit_pipeline.multiplicity import holm
 from audit_pipeline.records import Matrix
+from audit_pipeline.wording import listed, shown
 
 WITHOUT_PATIENT = ("body_removed", "border_only", "text_only")
 """Variants of the input that hold nothing of the patient: a model that still tells the classes reads something else."""

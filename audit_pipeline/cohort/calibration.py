@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from audit_pipeline.cohort.declare import Cell, CohortResult, Estimate, NotEvaluable, Table, cohort_check
 from audit_pipeline.cohort.proportions import FEWEST, Z_95
 from audit_pipeline.cohort.record import Cohort, Question
-from audit_pipeline.cohort.wording import counted, listed, p_shown, shown, with_interval
+from audit_pipeline.cohort.wording import p_shown, with_interval
 from audit_pipeline.findings import Outcome
 from audit_pipeline.multiplicity import holm
+from audit_pipeline.wording import counted, listed, shown
 
 Vector = NDArray[np.float64]
 Truth = NDArray[np.bool_]

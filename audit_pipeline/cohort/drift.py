@@ -14,11 +14,12 @@ from audit_pipeline.cohort.declare import Cell, CohortResult, Estimate, NotEvalu
 from audit_pipeline.cohort.discrimination import discrimination
 from audit_pipeline.cohort.record import Cohort, Ints
 from audit_pipeline.cohort.shortcuts import exceeds, out_of_fold
-from audit_pipeline.cohort.wording import counted, listed, p_shown, shown
+from audit_pipeline.cohort.wording import p_shown
 from audit_pipeline.findings import Outcome
 from audit_pipeline.multiplicity import holm
 from audit_pipeline.records import Scalar
 from audit_pipeline.terms import within
+from audit_pipeline.wording import counted, listed, shown
 
 Vector = NDArray[np.float64]
 FEWEST_STUDIES = 20

@@ -9,9 +9,10 @@ import numpy as np
 from audit_pipeline.cohort.declare import Cell, CohortResult, NotEvaluable, Table, cohort_check
 from audit_pipeline.cohort.proportions import FEWEST
 from audit_pipeline.cohort.record import Cohort, Question
-from audit_pipeline.cohort.wording import counted, listed, p_shown, shown
+from audit_pipeline.cohort.wording import p_shown
 from audit_pipeline.findings import Outcome
 from audit_pipeline.multiplicity import benjamini_hochberg
+from audit_pipeline.wording import counted, listed, shown
 
 OWN_COLUMNS = frozenset({"patient", "period", "cause", "split"})
 RAREST = 5

@@ -10,9 +10,9 @@ import numpy as np
 from audit_pipeline.cohort.declare import Cell, CohortResult, NotEvaluable, Table, cohort_check
 from audit_pipeline.cohort.discrimination import discrimination
 from audit_pipeline.cohort.record import Cohort
-from audit_pipeline.cohort.wording import counted, listed, shown
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Floats, Mask, Matrix
+from audit_pipeline.wording import counted, listed, shown
 
 MOST_ROWS = 200
 CHUNK = 512

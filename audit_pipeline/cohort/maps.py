@@ -10,11 +10,12 @@ from audit_pipeline.cohort.association import EFFECT, Association, association, 
 from audit_pipeline.cohort.declare import Cell, CohortResult, NotEvaluable, Table, cohort_check
 from audit_pipeline.cohort.proportions import FEWEST, Proportion, proportion
 from audit_pipeline.cohort.record import Cohort
-from audit_pipeline.cohort.wording import estimate_of, listed, p_shown, share, shown
+from audit_pipeline.cohort.wording import estimate_of, p_shown, share
 from audit_pipeline.findings import Outcome
 from audit_pipeline.multiplicity import benjamini_hochberg
 from audit_pipeline.records import Matrix
 from audit_pipeline.terms import within
+from audit_pipeline.wording import listed, shown
 
 PLACES = {"D01": "evidence outside the body", "D02": "evidence on the border", "D03": "evidence on padding",
           "D04": "evidence on text"}  # fmt: skip

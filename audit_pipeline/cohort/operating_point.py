@@ -12,9 +12,10 @@ from audit_pipeline.cohort.declare import Cell, CohortResult, Estimate, NotEvalu
 from audit_pipeline.cohort.proportions import FEWEST, clustered_proportion, effective
 from audit_pipeline.cohort.rates import Rates, rates
 from audit_pipeline.cohort.record import Cohort, Question
-from audit_pipeline.cohort.wording import estimate_of, listed, p_shown, share, shown
+from audit_pipeline.cohort.wording import estimate_of, p_shown, share
 from audit_pipeline.findings import Outcome
 from audit_pipeline.multiplicity import holm
+from audit_pipeline.wording import listed, shown
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,6 +100,7 @@ def _promises(cohort: Cohort, question: Question) -> Iterator[Promise]:
     provenance="std",
     reference="CLAIM 2024; STARD-AI 2025: thresholds are stated before the data are seen",
     advice="Take the threshold from a tuning set, write down which, and run the audit again.",
+    direction="below",
 )
 def threshold_from_test_set(cohort: Cohort, *, tolerance: float = 1e-6) -> CohortResult:
     """Compare each threshold with those that maximise Youden's index and F1 on the evaluated studies.

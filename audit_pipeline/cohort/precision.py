@@ -11,9 +11,10 @@ from audit_pipeline.cohort.declare import Cell, CohortResult, Estimate, NotEvalu
 from audit_pipeline.cohort.discrimination import discrimination
 from audit_pipeline.cohort.proportions import FEWEST, clustered_proportion
 from audit_pipeline.cohort.record import Cohort, Ints, Question
-from audit_pipeline.cohort.wording import counted, estimate_of, listed, shown
+from audit_pipeline.cohort.wording import estimate_of
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Matrix
+from audit_pipeline.wording import counted, listed, shown
 
 
 @cohort_check(

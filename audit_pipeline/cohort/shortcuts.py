@@ -15,10 +15,11 @@ from audit_pipeline.cohort.declare import Cell, CohortResult, Estimate, NotEvalu
 from audit_pipeline.cohort.discrimination import Discrimination, discrimination
 from audit_pipeline.cohort.proportions import FEWEST
 from audit_pipeline.cohort.record import Cohort, Ints, Question
-from audit_pipeline.cohort.wording import listed, p_shown, shown, with_interval
+from audit_pipeline.cohort.wording import p_shown, with_interval
 from audit_pipeline.findings import Outcome
 from audit_pipeline.multiplicity import benjamini_hochberg, holm
 from audit_pipeline.terms import within
+from audit_pipeline.wording import listed, shown
 
 Vector = NDArray[np.float64]
 FOLDS = 5

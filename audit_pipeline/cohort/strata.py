@@ -13,10 +13,11 @@ from audit_pipeline.cohort.calibration import log_odds
 from audit_pipeline.cohort.declare import Cell, CohortResult, NotEvaluable, Table, cohort_check
 from audit_pipeline.cohort.proportions import FEWEST, proportion
 from audit_pipeline.cohort.record import Cohort, Ints, Question
-from audit_pipeline.cohort.wording import counted, estimate_of, p_shown, share, shown
+from audit_pipeline.cohort.wording import estimate_of, p_shown, share
 from audit_pipeline.findings import Outcome
 from audit_pipeline.multiplicity import benjamini_hochberg
 from audit_pipeline.records import Mask
+from audit_pipeline.wording import counted, shown
 
 Vector = NDArray[np.float64]
 MOST_KEYS = 12

@@ -12,11 +12,12 @@ from audit_pipeline.cohort.comparison import unpaired
 from audit_pipeline.cohort.declare import Cell, CohortResult, Estimate, NotEvaluable, Table, cohort_check
 from audit_pipeline.cohort.proportions import FEWEST, clustered_proportion, effective, newcombe_difference
 from audit_pipeline.cohort.record import Cohort, Ints, Question
-from audit_pipeline.cohort.wording import counted, estimate_of, listed, p_shown, shown, with_interval
+from audit_pipeline.cohort.wording import estimate_of, p_shown, with_interval
 from audit_pipeline.findings import Outcome
 from audit_pipeline.multiplicity import benjamini_hochberg, holm
 from audit_pipeline.records import Mask, Matrix
 from audit_pipeline.terms import within
+from audit_pipeline.wording import counted, listed, shown
 
 MOST_LEVELS = 12
 """Values of a column beyond which it does not divide the studies into groups."""
@@ -247,8 +248,8 @@ def subgroup_too_small(
                 rows.append((question.name, column, level, metric, own, rest, gap))
     if not rows or fewest is None:
         raise NotEvaluable("No column divides the labelled studies into groups.")
-    parts = [f"fewer than {FEWEST} cases: {listed(empty)}"] if empty else []
-    parts += [f"gaps up to {shown(margin)} would be missed: {listed(weak)}"] if weak else []
+    parts = [f"fewer than {FEWEST} cases: {listed(empty, most=4)}"] if empty else []
+    parts += [f"gaps up to {shown(margin)} would be missed: {listed(weak, most=4)}"] if weak else []
     message = f"Of {counted(len(rows), 'count')} in groups, {'; '.join(parts) or 'all are large enough'}."
     outcome = Outcome.FLAG if flagged else Outcome.NOTE if parts else Outcome.PASS
     table = Table(

@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from audit_pipeline.cohort.declare import Estimate
 from audit_pipeline.cohort.proportions import Proportion
+from audit_pipeline.wording import shown
 
 FRACTION_BELOW = 20
 """Cases below which a share is printed as k of n only."""
-
-
-def shown(value: float) -> str:
-    """Return `value` with three significant digits.
-
-    >>> shown(0.123456), shown(12345.6), shown(3.0)
-    ('0.123', '12346', '3')
-    """
-    return f"{value:.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
 def p_shown(value: float) -> str:
@@ -51,22 +43,3 @@ def with_interval(value: float, low: float, high: float) -> str:
     '0.9 (0.85 to 0.934)'
     """
     return f"{shown(value)} ({shown(low)} to {shown(high)})"
-
-
-def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """Return `number` with its noun in the right number.
-
-    >>> counted(1, "study", "studies"), counted(3, "site")
-    ('1 study', '3 sites')
-    """
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
-
-
-def listed(items: list[str], most: int = 4) -> str:
-    """Return the items separated by commas, cut after `most` of them.
-
-    >>> listed(["a", "b", "c"], most=2)
-    'a, b and 1 more'
-    """
-    head = ", ".join(items[:most])
-    return head if len(items) <= most else f"{head} and {len(items) - most} more"

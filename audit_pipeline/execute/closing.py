@@ -26,13 +26,16 @@ from audit_pipeline.report import Aside, ReportContext, render_audit, render_aud
 from audit_pipeline.scales import Scale, Sign, cohort_scale, largest
 from audit_pipeline.store.figures import read_figures
 from audit_pipeline.store.files import json_bytes, sha256
-from audit_pipeline.store.ledger import write_ledger
+from audit_pipeline.store.ledger import require_as_written, write_ledger
 from audit_pipeline.store.run_folder import RunFolder, timeless_run
 from audit_pipeline.store.tables import findings_bytes, fmea_bytes, results_bytes
 from audit_pipeline.study_record import ExplanationFacts, StudyRecord
 
 COHORT_SCHEMA = "audit-pipeline/cohort/1"
 RUN_DIGITS = 12
+RECORDED = ("record.json", "figures.npz", "traits.npz")
+"""Files of a study that reports and statistics are drawn from."""
+
 OnProgress = Callable[[int, int, str], None]
 """Called with the studies done, the studies to do, and a sentence about the last one."""
 
@@ -62,9 +65,11 @@ def render_reports(run: Path, on_progress: OnProgress | None = None) -> AuditRes
     Raises
     ------
     StoreError
-        The folder is not a finished run, a record is damaged, or a clinical run has lost its linkage.
+        The folder is not a finished run, a file that it would be drawn from is not as the run wrote it, or a clinical
+        run has lost its linkage.
     """
     folder = RunFolder(run)
+    require_as_written(run, *RECORDED, "run.json", "cohort.json")
     facts = folder.run()
     config = AuditConfig.model_validate(facts["configuration"])
     context = identified(report_context(config, facts), folder)
@@ -89,7 +94,7 @@ def report_context(config: AuditConfig, run: Mapping[str, Any]) -> ReportContext
     modes = [*(check.mode for check in catalogue().values()), *NOTES]
     modes += [*(check.mode for check in cohort_catalogue().values()), *record_modes()]
     return ReportContext(
-        run=sha256(json_bytes(run["identity"]))[:RUN_DIGITS],
+        run=sha256(json_bytes({key: run[key] for key in ("identity", "configuration")}))[:RUN_DIGITS],
         audit_name=config.audit.name,
         intended_use=config.audit.intended_use or run["model"]["intended_use"],
         profile=config.report.profile,

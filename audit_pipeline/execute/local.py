@@ -16,7 +16,7 @@ from audit_pipeline.config import CLINICAL, AuditConfig, read_config
 from audit_pipeline.errors import ConfigError
 from audit_pipeline.evidence import Reference
 from audit_pipeline.execute.clinical import clinical_rows, identified, require_profile
-from audit_pipeline.execute.closing import AuditResult, OnProgress, close, report_context, sampled_keys
+from audit_pipeline.execute.closing import RECORDED, AuditResult, OnProgress, close, report_context, sampled_keys
 from audit_pipeline.execute.cohort import plan_of
 from audit_pipeline.execute.golden import golden_cases, golden_facts, require_golden
 from audit_pipeline.execute.layers import with_layer
@@ -26,6 +26,7 @@ from audit_pipeline.explain.methods import EXPLAINERS
 from audit_pipeline.load import find_studies, read_labels, validate_rules
 from audit_pipeline.models.classifier import Classifier, load_classifier
 from audit_pipeline.pipeline import Auditor, audit_study, ready
+from audit_pipeline.store.ledger import LEDGER, require_as_written, write_ledger
 from audit_pipeline.store.pseudonym import site_key
 from audit_pipeline.store.reference import read_reference
 from audit_pipeline.store.run_folder import RunFolder
@@ -84,6 +85,7 @@ def run_audit(  # noqa: PLR0913 - the overrides of the command line
     folder = RunFolder(settings.run.output)
     reference = _reference(settings, card, own=own_reference)
     identity = identity_of(settings, card, classifier, reference)
+    require_as_written(folder.path, *RECORDED, "run.json")
     run = folder.open(identity, first_facts(settings, card, classifier, secret))
     require_profile(run, settings)
     if settings.report.profile == CLINICAL:
@@ -94,6 +96,8 @@ def run_audit(  # noqa: PLR0913 - the overrides of the command line
     auditor = with_layer(auditor, planned, folder)
     auditor = replace(auditor, golden=golden_cases(auditor))
     _note(folder, auditor)
+    if (folder.path / LEDGER).exists():
+        write_ledger(folder.path)  # what this start noted is no change by others, should it be cut off
     _audit_all(folder, planned.work, auditor, on_progress)
     left_out = Counter(reason for _, reason in planned.excluded)
     return close(folder, auditor.context, settings, excluded=left_out, plan=declared)

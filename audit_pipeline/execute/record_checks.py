@@ -14,11 +14,12 @@ from functools import wraps
 from typing import Any
 
 from audit_pipeline.checks.declare import Result, finding_of, not_evaluable
-from audit_pipeline.checks.wording import counted, listed, sentence
+from audit_pipeline.checks.wording import sentence
 from audit_pipeline.findings import FailureMode, Finding, Outcome
 from audit_pipeline.records import Status
 from audit_pipeline.store.files import json_bytes, sha256
 from audit_pipeline.study_record import StudyRecord
+from audit_pipeline.wording import counted, listed
 
 STAGES = ("load", "prepare", "predict", "explain", "check", "report")
 STUDY = ("study", "studies")

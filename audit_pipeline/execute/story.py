@@ -157,4 +157,5 @@ def facts(
         cases=large,
         digests=digests,
         files={**files, "records": sha256(lines.encode())},
+        code=(run.get("code") or {}).get("sha256", ""),
     )

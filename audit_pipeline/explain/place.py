@@ -144,14 +144,17 @@ def peak_centre(values: Floats) -> Matrix | None:
     """Return the mass-weighted peak in grid indices; None when nothing is positive.
 
     It is the centre of mass of the connected cells around the highest one that reach at least half its value, so it
-    lies between cells where the evidence does, and does not jump between equal neighbours.
+    lies between cells where the evidence does, and does not jump between equal neighbours. Where these cells bend
+    around a place without evidence and their centre of mass falls into it, the highest cell is taken.
     """
     highest = float(values.max())
     if not highest > 0:
         return None
+    cell = np.unravel_index(int(np.argmax(values)), values.shape)
     parts, _ = ndimage.label(values >= highest / 2)
-    around = parts == parts[np.unravel_index(int(np.argmax(values)), values.shape)]
-    return np.asarray(ndimage.center_of_mass(np.where(around, values.astype(np.float64), 0.0)), dtype=np.float64)
+    around = parts == parts[cell]
+    centre = np.asarray(ndimage.center_of_mass(np.where(around, values.astype(np.float64), 0.0)), dtype=np.float64)
+    return centre if around[tuple(np.rint(centre).astype(int))] else np.asarray(cell, dtype=np.float64)
 
 
 def on_source(explanation: Explanation, shape: Sequence[int], affine: Matrix | None) -> tuple[Floats, Matrix | None]:

@@ -19,6 +19,7 @@ from audit_pipeline.load.candidate import (
     slices_of,
 )
 from audit_pipeline.selection import Limits, SelectRules, TagCondition
+from audit_pipeline.wording import counted
 
 LENGTH_TOLERANCE = 1e-3
 """Lengths are measured from rounded header values, so a limit holds to within this share of itself."""
@@ -66,11 +67,6 @@ def worded(rules: SelectRules) -> list[str]:
 def joined(parts: Sequence[str]) -> str:
     """Return parts as a list in a sentence."""
     return ", and ".join(parts) if len(parts) < 3 else ", ".join(parts[:-1]) + f", and {parts[-1]}"
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, in the plural when it is not one."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _grouped(words: str, levels: Sequence[SelectRules]) -> str:

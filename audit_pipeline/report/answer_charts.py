@@ -33,7 +33,7 @@ def strip(record: StudyRecord, width: float) -> Plot | None:
     prediction, rows = record.prediction, answers.answered(record, "harmless")
     if prediction is None or not rows:
         return None
-    names = answers.shown_classes(prediction)
+    names = answers.shown_classes(prediction, rows)
     height = len(names) * ROW + BELOW
     marks: list[Shape] = []
     said = []
@@ -63,7 +63,7 @@ def _strip_row(
     if limit is not None:
         marks.append(line((across(limit), base + 2), (across(limit), base + ROW - 2), width=0.9, dash=(2, 1.5)))
     marks.append(line((across(own), base + 3), (across(own), base + ROW - 3), colour="black", width=1.4))
-    for number, row in enumerate(rows):
+    for number, row in sorted(enumerate(rows), key=lambda pair: answers.is_turned(prediction, pair[1])):
         height = middle + (number % LAYERS - (LAYERS - 1) / 2) * 2.6
         turned = answers.is_turned(prediction, row)
         marks.append(dot((across(row.probabilities[name]), height), radius=LEVEL, is_open=turned, colour="blue"))
@@ -85,11 +85,11 @@ def _scale(span: tuple[float, float], top: float) -> list[Shape]:
 
 
 def ladder(record: StudyRecord, width: float, height: float = LADDER_HEIGHT) -> list[Plot]:
-    """Return a chart for each kind of change: the probability of the first class shown against the amount."""
+    """Return a chart for each kind of change: the probability of the class that moves most against the amount."""
     prediction = record.prediction
     if prediction is None:
         return []
-    name = answers.shown_classes(prediction)[0]
+    name = answers.ladder_class(record, prediction)
     return [_multiple(prediction, name, rows, (width, height)) for rows in answers.rungs(record).values()]
 
 
@@ -117,6 +117,7 @@ def _multiple(prediction: PredictionFacts, name: str, rows: Sequence[AnswerFacts
         curve = sorted({*curve, place(unchanged, own)})
     if len({x for x, _ in curve}) == len(curve) > 1:
         marks.append(line(*curve, colour="sky", width=0.8))
+    points.sort(key=lambda point: point[2])  # rings last, so that no dot hides one
     marks += [dot(place(amount, value), radius=1.7, is_open=turned, colour="blue") for amount, value, turned in points]
     if unchanged is not None:
         x, y = place(unchanged, own)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from audit_pipeline.conclusion import conclude
 from audit_pipeline.records import Task
 from audit_pipeline.report import numbers, text
 from audit_pipeline.study_record import AnswerFacts, PredictionFacts, StudyRecord
+from audit_pipeline.wording import counted
 
-MOST_CLASSES = 3
+MOST_CLASSES = 4
 """Classes whose answers are shown; the record holds those of all."""
+
+MOST_NAMED = 6
 
 
 def asked(record: StudyRecord, group: str) -> list[AnswerFacts]:
@@ -32,12 +36,25 @@ def rungs(record: StudyRecord) -> dict[str, list[AnswerFacts]]:
     return {name: sorted(rows, key=lambda row: row.amount or 0.0) for name, rows in kinds.items()}
 
 
-def shown_classes(prediction: PredictionFacts) -> list[str]:
-    """Return the classes whose answers are shown: the concluded ones, the most probable first, else the highest."""
-    chances = prediction.probabilities
-    ranked = sorted(chances, key=lambda name: (name not in prediction.predicted, -chances[name]))
-    wanted = max(1, sum(name in prediction.predicted for name in ranked))
+def shown_classes(prediction: PredictionFacts, rows: Sequence[AnswerFacts] = ()) -> list[str]:
+    """Return the classes whose answers are shown: the unsteady ones, then the concluded, else the most probable."""
+    chances, moved = prediction.probabilities, unsteady(prediction, rows)
+    others = sorted(chances, key=lambda name: (name not in prediction.predicted, -chances[name]))
+    ranked = list(dict.fromkeys([*moved, *others]))
+    wanted = max(1, sum(name in moved or name in prediction.predicted for name in ranked))
     return ranked[: min(MOST_CLASSES, wanted)]
+
+
+def unsteady(prediction: PredictionFacts, rows: Sequence[AnswerFacts]) -> list[str]:
+    """Return the labels that enter or leave the conclusion in an answer, most often first; none of exclusive classes.
+
+    Where classes exclude each other, what the concluded one loses tells the same.
+    """
+    if prediction.task != Task.MULTILABEL:
+        return []
+    own = set(prediction.predicted)
+    moved = Counter(name for row in rows if row.probabilities for name in own ^ set(concluded(prediction, row)))
+    return [name for name, _ in moved.most_common()]
 
 
 def concluded(prediction: PredictionFacts, row: AnswerFacts) -> tuple[str, ...]:
@@ -75,45 +92,63 @@ def between(low: float, high: float) -> str:
 
 
 def turned(prediction: PredictionFacts, rows: Sequence[AnswerFacts]) -> str:
-    """Return how many changes turn the decision, as the end of a sentence."""
+    """Return how many changes turn the decision, of a multi-label model on which labels, as the end of a sentence."""
     count = sum(is_turned(prediction, row) for row in rows)
     if count == 0:
         return "none turns the decision" if len(rows) > 1 else "it does not turn the decision"
-    return f"{text.counted(count, 'change turns', 'changes turn')} the decision"
+    moved = unsteady(prediction, rows)
+    on = f" on {text.listed(moved, MOST_NAMED)}" if moved else ""
+    return f"{counted(count, 'change turns', 'changes turn')} the decision{on}"
 
 
 def strip_sentence(record: StudyRecord) -> str:
-    """Return what the harmless changes do to the first class shown; "" where none was asked."""
+    """Return what the harmless changes do to the class that they move most; "" where none was asked."""
     prediction, rows = record.prediction, answered(record, "harmless")
     if prediction is None or not rows:
         return ""
-    name = shown_classes(prediction)[0]
+    name = moved_most(prediction, rows)
     low, high = min(rows, key=lambda row: row.probabilities[name]), max(rows, key=lambda row: row.probabilities[name])
-    own = numbers.probability(prediction.probabilities[name])
+    own, (lowest, highest) = numbers.probability(prediction.probabilities[name]), spread(rows, name)
     where = f"it is {_extreme(low, name)}"
     if low is not high:
         where = f"it lies between {_extreme(low, name)} and {_extreme(high, name)}"
+    if len(rows) > 1 and own == between(lowest, highest):
+        where = "it stays there"
     sentence = (
         f"{text.cut(name, text.LONGEST_NAME)} has {own} unchanged. Over "
-        f"{text.counted(len(rows), 'harmless change')} {where}; {turned(prediction, rows)}."
+        f"{counted(len(rows), 'harmless change')} {where}; {turned(prediction, rows)}."
     )
     again = answered(record, "repeat")
     if again:
-        sentence += (
-            f" Asked {text.counted(len(again), 'time')} again without a change: {between(*spread(again, name))}."
-        )
+        sentence += f" Asked {counted(len(again), 'time')} again without a change: {between(*spread(again, name))}."
     return sentence
 
 
 def range_sentence(record: StudyRecord) -> str:
-    """Return the range of the first class shown under harmless changes; "" where none was asked."""
+    """Return the range of the class that harmless changes move most; "" where none was asked."""
     prediction, rows = record.prediction, answered(record, "harmless")
     if prediction is None or not rows:
         return ""
-    name = shown_classes(prediction)[0]
+    name = moved_most(prediction, rows)
     which = f" of {text.cut(name, text.LONGEST_NAME)}" if len(prediction.predicted) != 1 else ""
-    changes = text.counted(len(rows), "harmless change")
+    changes = counted(len(rows), "harmless change")
     return f"Probability{which} under {changes}: {between(*spread(rows, name))}."
+
+
+def ladder_class(record: StudyRecord, prediction: PredictionFacts) -> str:
+    """Return the class whose probability is drawn against the amount of every change: the one that moves most."""
+    return moved_most(prediction, [row for rows in rungs(record).values() for row in rows])
+
+
+def moved_most(prediction: PredictionFacts, rows: Sequence[AnswerFacts]) -> str:
+    """Return the class shown whose probability has the widest range over the answers."""
+
+    def width(name: str) -> float:
+        low, high = spread(rows, name)
+        return high - low
+
+    names = shown_classes(prediction, rows)
+    return max(names, key=width) if rows else names[0]
 
 
 def _extreme(row: AnswerFacts, name: str) -> str:
@@ -125,4 +160,8 @@ def decision(prediction: PredictionFacts, row: AnswerFacts) -> str:
     if not is_turned(prediction, row):
         return "stays"
     found = concluded(prediction, row)
-    return f"turns: {text.cut(text.listed(found, 2), text.LONGEST_NAME)}" if found else "turns: no class"
+    return (
+        f"becomes {text.listed([text.cut(one, text.LONGEST_NAME) for one in found], MOST_NAMED)}"
+        if found
+        else ("becomes no class")
+    )

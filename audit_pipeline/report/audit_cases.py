@@ -27,6 +27,7 @@ from audit_pipeline.report.audit_facts import AuditFacts, Summary, studies
 from audit_pipeline.report.context import ReportContext
 from audit_pipeline.report.document import Heading
 from audit_pipeline.study_record import StudyRecord
+from audit_pipeline.wording import counted
 
 MOST_CARDS, MOST_ERRORS = 20, 12
 """Cards in all, and of them for errors while there are other cases to show."""
@@ -37,7 +38,7 @@ TITLE, NAME = "Error review", "cases"
 NO_WORD = "No reviewer has spoken about this study yet."
 LONGEST_NOTE = 300
 LEGEND = (
-    "Left the raw slice, right the same slice under the map of the first method. Colours end at {end}; {meaning}. "
+    "Left the raw image, right the same under the map of the first method. Colours end at {end}; {meaning}. "
     "Lines hold 50 % (solid) and 80 % (dashed) of the positive evidence; cross-hair: middle of the strongest evidence. "
     "Hatched: not evidence."
 )
@@ -94,7 +95,7 @@ def chapter(
         items.append(_card(record, panel, context, told))
     left = total - len(shown)
     if left > 0:
-        more = text.counted(left, "more case stands", "more cases stand")
+        more = counted(left, "more case stands", "more cases stand")
         items.append(tables.words(f"{more} in the index of studies, with the codes raised.", "caption"))
     return items
 

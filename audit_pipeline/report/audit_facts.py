@@ -22,12 +22,14 @@ class AuditFacts:
     cases : study -> its key slice at its own size, for the case cards; else the thumbnail is shown
     digests : study -> SHA-256 of its record as the report of the study carries it
     files : name of an attached file -> SHA-256; "records" stands for the lines of `digests`, sorted
+    code : SHA-256 of the code that audited
     """
 
     card: Mapping[str, Any] = field(default_factory=dict)
     cases: Mapping[str, Panel] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    code: str = ""
 
 
 def studies(summary: Summary, kind: str) -> frozenset[str]:

@@ -15,6 +15,7 @@ from audit_pipeline.report import chapters, numbers, story_text, tables, text
 from audit_pipeline.report.audit_facts import Summary
 from audit_pipeline.report.drawing import shortened
 from audit_pipeline.report.plots import INK, Fill, Plot, Shape, Stroke, Words
+from audit_pipeline.wording import counted
 
 MAIN_MM, GAP_MM, SIDE_MM = 58.0, 14.0, 105.0
 EDGE_MM = 0.3
@@ -170,7 +171,7 @@ def _lines(reasons: Mapping[str, int]) -> list[tuple[str, int]]:
     rest = ordered[MOST_REASONS:]
     if not rest:
         return ordered
-    return [*ordered[:MOST_REASONS], (text.counted(len(rest), "more reason"), sum(count for _, count in rest))]
+    return [*ordered[:MOST_REASONS], (counted(len(rest), "more reason"), sum(count for _, count in rest))]
 
 
 def _points(across: float, up: float) -> tuple[float, float]:

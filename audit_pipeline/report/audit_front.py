@@ -28,6 +28,7 @@ from audit_pipeline.report.audit_facts import Summary
 from audit_pipeline.report.context import ReportContext
 from audit_pipeline.report.document import Heading
 from audit_pipeline.study_record import StudyRecord
+from audit_pipeline.wording import counted
 
 MOST_GATES, MOST_CLASSES = 6, 5
 """Rows on page one; the chapters of the plan and of discrimination hold all of them."""
@@ -62,11 +63,7 @@ def _gates(summary: Summary) -> list[Flowable]:
     shown = audit_gates.ordered(gates)[:MOST_GATES]
     items.append(audit_gates.table(shown))
     left = len(gates) - len(shown)
-    more = (
-        f"{text.counted(left, 'more promise stands', 'more promises stand')} in the chapter of the plan. "
-        if left
-        else ""
-    )
+    more = f"{counted(left, 'more promise stands', 'more promises stand')} in the chapter of the plan. " if left else ""
     items.append(tables.words(f"{more}{story_text.GATE_NOTE}", "caption"))
     return items
 
@@ -79,7 +76,7 @@ def _performance(summary: Summary) -> list[Flowable]:
     methods = sorted({str(row["auroc_method"]) for row in rows if row.get("auroc_method")})
     note = audit_text.performance_note(summary.get("confidence"), methods, int(summary.get("unknown_labels") or 0))
     left = len(rows) - MOST_CLASSES
-    more = f"{text.counted(left, 'more class stands', 'more classes stand')} after this page. " if left > 0 else ""
+    more = f"{counted(left, 'more class stands', 'more classes stand')} after this page. " if left > 0 else ""
     return [heading, _performance_table(rows[:MOST_CLASSES]), tables.words(f"{more}{note}", "caption")]
 
 

@@ -136,7 +136,8 @@ def provenance(records: Sequence[StudyRecord], context: ReportContext, facts: Au
         ("Software", text.software(context.versions)),
         ("Run", context.run),
         ("Dates", vocabulary.DATES),
-        *((f"{name} SHA-256", digest) for name, digest in facts.files.items()),
+        ("Code SHA-256", facts.code or "not recorded"),
+        *((f"{name}{' as attached' if '.' in name else ''}, SHA-256", digest) for name, digest in facts.files.items()),
         ("Identity", story_text.IDENTITY.get(context.profile, context.profile)),
         ("Signature", story_text.SIGNATURE),
     ]

@@ -15,6 +15,7 @@ from audit_pipeline.report.audit_plan import limits
 from audit_pipeline.report.context import ReportContext
 from audit_pipeline.report.document import Heading
 from audit_pipeline.study_record import StudyRecord
+from audit_pipeline.wording import counted
 
 MOST_CODES = 12
 GROUP_ROOM = 25 * mm
@@ -88,7 +89,7 @@ def _small(summary: Summary) -> Iterator[str]:
     lost = [f"{counts[name]} {name}" for name in ("refused", "failed", "excluded") if counts.get(name)]
     if lost:
         found = int(counts.get("found", 0))
-        start = f"Of {text.counted(found, 'study', 'studies')} found: {text.listed(lost)}"
+        start = f"Of {counted(found, 'study', 'studies')} found: {text.listed(lost)}"
         yield f"{start}; the results are about the others."
     missing: Mapping[str, int] = (summary.get("flow") or {}).get("not_analysed") or {}
     if missing:
@@ -105,7 +106,7 @@ def _uncalibrated(records: Sequence[StudyRecord]) -> Iterator[str]:
                 limited.setdefault(one.code, []).append(one.calibrated)
     defaults = sorted(code for code, calibrated in limited.items() if not any(calibrated))
     if defaults:
-        total = text.counted(len(limited), "measure with a limit", "measures with a limit")
+        total = counted(len(limited), "measure with a limit", "measures with a limit")
         stands = "stands by its default limit" if len(defaults) == 1 else "stand by their default limits"
         yield (
             f"Of {total}, {len(defaults)} {stands} alone, without clean reference studies of this site that a flag is "
@@ -118,8 +119,8 @@ def _unmeasured(summary: Summary, context: ReportContext) -> Iterator[str]:
     rows = summary.get("fmea") or ()
     unknown = sorted(str(row["code"]) for row in rows if row["sensitivity"] is None)
     if unknown:
-        counted = text.counted(len(unknown), "failure mode")
-        yield f"The sensitivity of the check was not measured for {counted}: {text.listed(unknown, MOST_CODES)}."
+        modes = counted(len(unknown), "failure mode")
+        yield f"The sensitivity of the check was not measured for {modes}: {text.listed(unknown, MOST_CODES)}."
     if context.disabled_checks:
         yield text.not_run(context.disabled_checks)
 

@@ -90,7 +90,7 @@ def _planned(records: Sequence[StudyRecord], plan: Mapping[str, Any], facts: Aud
     yield "Prevalence where it will be used", text.listed(prevalences) if prevalences else NOT_STATED
     yield "Depth of the checks", str(plan.get("level") or NOT_STATED)
     if plan.get("sha256"):
-        told = f"{plan['sha256']} (of the plan in run.json, which also holds when the run began)"
+        told = f"{plan['sha256']} (sections audit and cohort, and the model, as run.json holds them)"
         yield "SHA-256 of the plan", told
 
 

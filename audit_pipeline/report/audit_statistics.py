@@ -16,10 +16,10 @@ from audit_pipeline.report import (
     numbers,
     statistics_text,
     tables,
-    text,
 )
 from audit_pipeline.report.context import ReportContext
 from audit_pipeline.report.document import Heading
+from audit_pipeline.wording import counted
 
 Row: TypeAlias = Mapping[str, Any]
 Chapter: TypeAlias = Callable[[Row, ReportContext], list[Flowable]]
@@ -160,7 +160,7 @@ def _mixed(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> list[Flow
     rows = [[label, said, f"{-count} of {sizes[label]}"] for count, label, said in wrong[:MOST_MIXED]]
     head = ("Label", "Concluded", "Studies")
     left = len(wrong) - len(rows)
-    note = f"The commonest of {text.counted(len(wrong), 'kind')} of error; all stand in cohort.json." if left else ""
+    note = f"The commonest of {counted(len(wrong), 'kind')} of error; all stand in cohort.json." if left else ""
     drawn = cohort_pages.fitted(head, rows)
     return [drawn, tables.words(note, "caption")] if note else [drawn]
 

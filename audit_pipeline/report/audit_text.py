@@ -7,6 +7,7 @@ from typing import Any
 
 from audit_pipeline.findings import FailureMode
 from audit_pipeline.report import numbers, text, vocabulary
+from audit_pipeline.wording import counted
 
 COUNT_NAMES = {
     "found": "found",
@@ -70,7 +71,7 @@ def cohort_finding(counts: Mapping[str, int], audited: int) -> str:
         for outcome in vocabulary.MATTERING
         if counts.get(outcome.value)
     ]
-    return f"{text.capital(text.listed(parts))} of {text.counted(audited, 'audited study', 'audited studies')}."
+    return f"{text.capital(text.listed(parts))} of {counted(audited, 'audited study', 'audited studies')}."
 
 
 def most_important(
@@ -99,7 +100,7 @@ def nothing_raised(audited: int) -> str:
     """
     if audited == 0:
         return "No study was audited, so no check could raise anything."
-    return f"No check ended in flag, critical or error in {text.counted(audited, 'study', 'studies')}."
+    return f"No check ended in flag, critical or error in {counted(audited, 'study', 'studies')}."
 
 
 def performance_note(confidence: float | None, methods: Sequence[str] = (), unknown_labels: int = 0) -> str:
@@ -112,7 +113,7 @@ def performance_note(confidence: float | None, methods: Sequence[str] = (), unkn
     named = f" (AUROC: {text.listed(methods)})" if methods else ""
     unknown = ""
     if unknown_labels:
-        one = text.counted(unknown_labels, "study has a label", "studies have a label")
+        one = counted(unknown_labels, "study has a label", "studies have a label")
         unknown = f" {one} that names no class of the model; not counted here."
     return (
         f"In brackets: {level}{named}. Below 20 cases only the fraction is printed. Sensitivity and specificity are "

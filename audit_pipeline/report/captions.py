@@ -8,6 +8,7 @@ from audit_pipeline.records import Panel
 from audit_pipeline.report import map_words, numbers, text
 from audit_pipeline.report.evidence import Shown
 from audit_pipeline.study_record import ExplanationFacts
+from audit_pipeline.wording import counted
 
 FAINT = 0.1
 """Of the end of the scale: a map whose peak lies lower has next to no colour, but has lines."""
@@ -22,8 +23,8 @@ def place(shown: Shown, panel: Panel, *, has_window: bool = True) -> str:
 def blanked(panels: Sequence[Panel]) -> str:
     """Return in how many regions of the slices text was blanked; "" for none."""
     count = sum(len(panel.blanked) for panel in panels)
-    where = "this slice" if len(panels) == 1 else "these slices"
-    return f"Text blanked in {text.counted(count, 'region')} of {where}." if count else ""
+    where = "this image" if len(panels) == 1 else "these images"
+    return f"Text blanked in {counted(count, 'region')} of {where}." if count else ""
 
 
 def window(shown: Shown) -> str:
@@ -116,10 +117,12 @@ def grid(shown: Shown, panel: Panel, methods: Sequence[str]) -> str:
 
 
 def evident_slices(shown: Shown, panels: Sequence[Panel], methods: Sequence[str]) -> str:
-    """Return the heading over the slices with the most evidence."""
-    what = "The slice" if len(panels) == 1 else f"The {len(panels)} slices"
+    """Return the heading over the slices with the most evidence, which keep half a cell of the map between them."""
+    what = "The slice with the most evidence"
+    if len(panels) > 1:
+        what = f"The {len(panels)} slices with the most evidence that lie half a cell of the map apart"
     name = text.method(methods[0]) if methods else "no map"
-    return f"{what} with the most evidence, {name} for {shown.target_name(panels[0])}"
+    return f"{what}, {name} for {shown.target_name(panels[0])}"
 
 
 def slices_above(count: int) -> str:

@@ -19,6 +19,10 @@ from audit_pipeline.study_record import ModelFacts, StudyRecord
 
 NAMESPACE = "https://mc.chai.org/v0.2/schema.xsd"
 UNKNOWN = "Not stated in the records of this audit."
+TRANSPARENCY = (
+    "The report of every study shows the probability of every class, where the evidence for it lies with tests of that "
+    "map, and what the checks found."
+)
 SUBGROUP_CHECKS = frozenset({"E01", "E02"})
 BIAS_CHECKS = frozenset({"E01", "E03", "E04", "E05", "E06"})
 
@@ -110,6 +114,7 @@ def _facts(model: ModelFacts, facts: AuditFacts) -> Content:
         ("DevelopmentDataCharacterization", json.dumps(development, sort_keys=True) if development else UNKNOWN),
         ("BiasMitigationApproaches", UNKNOWN),
         ("OngoingMaintenance", UNKNOWN),
+        ("Transparency", TRANSPARENCY),
     ]
 
 

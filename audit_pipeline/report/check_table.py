@@ -134,7 +134,7 @@ def _row(finding: Finding, shown: Shown, there: dict[str, int]) -> list[tables.C
     content = f"{fonts.bold(f'{text.cut(title, 200)}.')} {message}{fonts.markup(f' {rest}') if rest else ''}"
     figure = figure_numbers.figure_of(finding, shown, list(there))
     measured = [
-        numbers.number(finding.value),
+        numbers.measured(finding.value),
         text.limit_words(finding),
         vocabulary.PROVENANCE_LETTERS.get(finding.provenance, finding.provenance) or numbers.MISSING,
     ]

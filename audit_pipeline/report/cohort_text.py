@@ -7,6 +7,7 @@ from typing import Any
 
 from audit_pipeline.findings import Outcome
 from audit_pipeline.report import numbers, statistics_text, text, vocabulary
+from audit_pipeline.wording import counted
 
 Row = Mapping[str, Any]
 
@@ -98,9 +99,9 @@ def subgroups(rows: Sequence[Row], checks: Sequence[Row]) -> str:
     judged = next((Outcome(one["outcome"]) for one in checks if one["code"] == "E01"), None)
     verdict = "" if judged is None else f" E01: {vocabulary.OUTCOME_WORDS[judged]}."
     differ = f"{apart} {'differs' if apart == 1 else 'differ'} at an adjusted p below {numbers.short(ALPHA)}"
-    told = f"of {text.counted(compared, 'comparison')} with the rest, {differ}" if compared else "none can be compared"
+    told = f"of {counted(compared, 'comparison')} with the rest, {differ}" if compared else "none can be compared"
     return (
-        f"Of {text.counted(len(groups), 'group')} in {text.counted(len(columns), 'column')}{each}, {small} "
+        f"Of {counted(len(groups), 'group')} in {counted(len(columns), 'column')}{each}, {small} "
         f"{'is' if small == 1 else 'are'} too small to judge; {told}.{verdict}"
     )
 
@@ -122,7 +123,7 @@ def ladders(asked: Sequence[Row]) -> str:
     steps = [step for one in asked for step in one["steps"]]
     step = min(steps, key=lambda own: (own["stays"]["value"], str(own["sentence"])))
     stays = statistics_text.estimate(step["stays"])
-    changes = text.counted(len(steps), "change")
+    changes = counted(len(steps), "change")
     told = f"Of {changes} of the input, \u201c{_quoted(step)}\u201d turns most conclusions: {stays} stay"
     worst = [(found["difference"], found, own) for own in steps if (found := most_changed(own)) is not None]
     if not worst:
@@ -194,11 +195,11 @@ def gauges(found: Sequence[Row]) -> str:
         )
     raised = [one for one in answered if one["raised"]["k"]]
     if not raised:
-        return f"No study was flagged by the {text.counted(len(answered), 'check')} on the distribution."
+        return f"No study was flagged by the {counted(len(answered), 'check')} on the distribution."
     worst = max(raised, key=lambda one: (one["raised"]["k"] / one["raised"]["n"], one["code"]))
     share = numbers.share(worst["raised"]["k"], worst["raised"]["n"])
     return (
-        f"Of {text.counted(len(answered), 'check')} on the distribution, {len(raised)} flagged a study; most often "
+        f"Of {counted(len(answered), 'check')} on the distribution, {len(raised)} flagged a study; most often "
         f"{worst['code']}, in {share} studies."
     )
 
@@ -219,10 +220,10 @@ def maps(methods: Sequence[Row]) -> str:
     judged = sum(one["passed"]["n"] for one in methods)
     passed = sum(one["passed"]["k"] for one in methods)
     blank = sum(one["blank"] for one in methods)
-    by = f"{text.counted(total, 'map')} by {text.counted(len(methods), 'method')}"
+    by = f"{counted(total, 'map')} by {counted(len(methods), 'method')}"
     if not judged:
         return f"None of {by} was judged by a check."
-    empty = f" {text.counted(blank, 'map is', 'maps are')} blank." if blank else ""
+    empty = f" {counted(blank, 'map is', 'maps are')} blank." if blank else ""
     untested = f" {total - judged} had no check that gave an answer." if judged < total else ""
     return f"Of {by}, {numbers.share(passed, judged)} passed their own tests.{untested}{empty}"
 
@@ -267,10 +268,10 @@ def fmea(rows: Sequence[Row]) -> str:
     """Return the sentence that opens the table of failure modes."""
     seen = [row for row in rows if row["raised"]]
     if not seen:
-        return f"None of {text.counted(len(rows), 'failure mode')} was seen in this cohort."
+        return f"None of {counted(len(rows), 'failure mode')} was seen in this cohort."
     first = seen[0]
     return (
-        f"{len(seen)} of {text.counted(len(rows), 'failure mode')} {'was' if len(seen) == 1 else 'were'} seen in this "
+        f"{len(seen)} of {counted(len(rows), 'failure mode')} {'was' if len(seen) == 1 else 'were'} seen in this "
         f"cohort; the gravest is {first['code']}, {first['title']} (severity {first['severity']}, raised in "
         f"{first['raised']} of {first['judged']})."
     )

@@ -39,13 +39,19 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
-    """One item of a standard: its number there, what it asks in our words, what to supply where it is open."""
+    """One item of a standard.
+
+    item : its number there; words : what it asks, in our words
+    supply : what is left where a topic is not answered; part : whether something is left even where all are
+    rest : what is left then, "" for the same
+    """
 
     item: str
     words: str
     topics: tuple[str, ...]
     supply: str
     part: bool = False
+    rest: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,8 +103,19 @@ class Topic:
     is_known: Callable[[Material], bool]
 
 
-def _performance(material: Material) -> bool:
+def _labelled(material: Material) -> bool:
     return bool(material.summary.get("performance"))
+
+
+def _performance(material: Material) -> bool:
+    """Whether a class has an area under the ROC curve with an interval."""
+    return any(one.get("auroc_low") is not None for one in material.summary.get("performance") or ())
+
+
+def _rates(material: Material) -> bool:
+    """Whether a class has a sensitivity or specificity with an interval."""
+    found = material.summary.get("performance") or ()
+    return any((one.get(rate) or {}).get("low") is not None for one in found for rate in ("sensitivity", "specificity"))
 
 
 TOPICS: Mapping[str, Topic] = {
@@ -106,6 +123,7 @@ TOPICS: Mapping[str, Topic] = {
     "intended_use": Topic("plan", RUN, lambda one: bool(one.context.intended_use.strip())),
     "limits": Topic("plan", RUN, lambda one: bool(limits(one.facts))),
     "plan": Topic("plan", COHORT, lambda one: bool(one.summary.get("gates"))),
+    "promises": Topic("verdict", COHORT, lambda one: bool(one.summary.get("gates"))),
     "blind": Topic("plan", RUN, lambda one: one.is_audited),
     "thresholds": Topic("plan", RUN, lambda one: bool(str(one.facts.card.get("thresholds_from") or "").strip())),
     "prevalence": Topic("conclusions", COHORT, lambda one: one.says("E19")),
@@ -117,7 +135,8 @@ TOPICS: Mapping[str, Topic] = {
     "period": Topic("characteristics", COHORT, lambda one: one.describes("Period")),
     "readers": Topic("reference_standard", COHORT, lambda one: one.says("E12")),
     "performance": Topic("discrimination", COHORT, _performance),
-    "rates": Topic("conclusions", COHORT, _performance),
+    "rates": Topic("conclusions", COHORT, _rates),
+    "counts": Topic("conclusions", COHORT, _labelled),
     "subgroups": Topic("subgroups", COHORT, lambda one: one.says("E01")),
     "robustness": Topic("robustness", COHORT, lambda one: one.spoke(*STEADY_CODES)),
     "drift": Topic("drift", COHORT, lambda one: one.says("E13")),
@@ -129,7 +148,7 @@ TOPICS: Mapping[str, Topic] = {
     "explanations": Topic("explanations", COHORT, lambda one: any(record.explanations for record in one.records)),
     "inputs": Topic("plan", RECORDS, lambda one: one.is_audited),
     "failure_modes": Topic("checks", COHORT, lambda one: bool(one.summary.get("outcomes"))),
-    "cases": Topic("cases", COHORT, _performance),
+    "cases": Topic("cases", COHORT, _labelled),
     "reviews": Topic("cases", COHORT, lambda one: bool((one.summary.get("reviews") or {}).get("studies"))),
     "fmea": Topic("fmea", COHORT, lambda one: bool(one.summary.get("fmea"))),
     "limitations": Topic("limitations", COHORT, lambda one: bool(one.records)),
@@ -174,14 +193,15 @@ def answered(standard: Standard, material: Material) -> tuple[Answered, ...]:
 
 def _answered(item: Item, material: Material) -> Answered:
     known = [TOPICS[name] for name in item.topics if TOPICS[name].is_known(material)]
-    is_whole = bool(known) and len(known) == len(item.topics) and not item.part
+    are_all = bool(known) and len(known) == len(item.topics)
+    is_whole = are_all and not item.part
     answer = Answer.ANSWERED if is_whole else Answer.PARTLY if known else Answer.OPEN
     return Answered(
         item=item,
         answer=answer,
         places=tuple(dict.fromkeys(place_of(one.place) for one in known)),
         sources=tuple(dict.fromkeys(one.source for one in known)),
-        supply="" if is_whole else item.supply,
+        supply="" if is_whole else (item.rest or item.supply) if are_all else item.supply,
     )
 
 

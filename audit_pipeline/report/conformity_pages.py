@@ -10,6 +10,7 @@ from reportlab.platypus import Flowable
 from audit_pipeline.report import chapters, conformity, numbers, story_text, tables, text
 from audit_pipeline.report.conformity import Answer, Answered, Material, Standard
 from audit_pipeline.report.document import Heading, PageNumbers
+from audit_pipeline.wording import counted
 
 HEAD = ("Item", "What it asks, in our words", "Answer", "Pages", "Drawn from, SHA-256", "Left to supply")
 WIDTHS_MM = (13.0, 49.0, 15.0, 16.0, 35.0, 50.0)
@@ -37,7 +38,7 @@ def chapter(material: Material) -> list[Flowable]:
 
 def _table(standard: Standard, rows: Sequence[Answered], digests: Mapping[str, str]) -> list[Flowable]:
     own = Counter(found.answer for found in rows)
-    words = f"{standard.source.rstrip('.')}. {text.counted(len(rows), 'item')}: " + text.listed(
+    words = f"{standard.source.rstrip('.')}. {counted(len(rows), 'item')}: " + text.listed(
         [f"{own[answer]} {answer}" for answer in Answer]
     )
     long = max(len(found.item.item) for found in rows) > LONG_ITEM

@@ -156,7 +156,7 @@ def chapter(
 
 
 NOTE = (
-    "Left the raw key slice, right the same slice under the map. P: verdict on the prediction, E: on the explanation "
+    "Left the raw image, right the same under the map. P: verdict on the prediction, E: on the explanation "
     f"(marks as on page one). Below the key: \u201c{WRONG}\u201d, else the codes that were raised."
 )
 

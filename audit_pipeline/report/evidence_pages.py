@@ -29,7 +29,7 @@ MOST_SLICES = 8
 SLICES_ACROSS, TIGHT_ACROSS, SLICE_GAP = 6, 8, 1.6 * mm
 SLICE_HEIGHT = 36 * mm
 TITLE = "Evidence in the image"
-RAW_FIRST = "Raw slice first, then the same slice with the map."
+RAW_FIRST = "Raw image first, then the same with the map."
 PROVEN = "What was recomputed of the maps"
 NO_IMAGE = "No image of this study was stored, so none is shown."
 TALLEST, COMPACT = 47 * mm, 30 * mm
@@ -167,7 +167,7 @@ def _slice_pair(shown: Shown, panel: Panel, methods: Sequence[str], size: tuple[
 
 
 STATISTICS_HEAD = (
-    "Method", "Class", "Min", "Peak", "Mean", "SD", "Peak position, mm", "Peak voxel", "Judged by", "Map SHA-256",
+    "Method", "Class", "Min", "Peak", "Mean", "SD", "Peak position, mm", "Peak, index", "Judged by", "Map SHA-256",
 )  # fmt: skip
 STATISTICS_MM = (14.5, 15.0, 11.5, 11.0, 12.0, 11.0, 27.5, 14.5, 45.0, 16.0)
 

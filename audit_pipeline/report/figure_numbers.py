@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from audit_pipeline.findings import Finding, Outcome
 from audit_pipeline.records import Panel
-from audit_pipeline.report import answers
+from audit_pipeline.report import answers, gauges
 from audit_pipeline.report.document import Heading
 from audit_pipeline.report.evidence import Shown
 
@@ -14,7 +14,7 @@ MOST_METHODS = 2
 """Methods whose maps stand beside the raw slice; where there are more, a strip compares all of them."""
 
 SHOWN_IN = {"benign": "strip", "corrupted": "ladder", "deleted": "curves", "padding_changed": "panel"}
-"""Variant -> figure of its answers; those of the falsification panel are found by their group."""
+"""Variant -> figure of its answers; those of the falsification panel are found by their rows."""
 
 MUCH_AGAINST = 0.25
 """Share of the evidence against the class from which it is shown."""
@@ -98,22 +98,29 @@ def title(shown: Shown, name: str, words: str) -> Heading:
 def figure_of(finding: Finding, shown: Shown, there: Sequence[str]) -> str:
     """Return the figure that shows what a check found, "" where none does.
 
-    Curves and a place among the reference studies belong to the finding itself; else the answers that the check read
-    tell, else its family: a check of the map is seen in the map, one of the probability in its bar.
+    Curves belong to the finding itself, and so does a place among the reference studies where it is drawn; else the
+    answers that the check read tell, else its family: a check of the map is seen in the map, one of the probability in
+    its bar.
     """
     candidates = ["curves"] if finding.curves else []
-    candidates += ["gauges"] if finding.standing else []
+    mode = shown.context.failure_modes.get(finding.code)
+    variants = mode.variants if mode else ()
     if finding.outcome not in SILENT:
-        mode = shown.context.failure_modes.get(finding.code)
-        candidates += _by_family(finding, mode.variants if mode else ())
+        candidates += [figure for one in variants[:1] if (figure := SHOWN_IN.get(one))]
+    if any(finding.code == one.code for one in gauges.gauged(shown.record.findings)):
+        candidates.append("gauges")
+    if finding.outcome not in SILENT:
+        candidates += _by_family(finding, variants, shown)
     return next((one for one in candidates if one in there), "")
 
 
-def _by_family(finding: Finding, variants: Sequence[str]) -> list[str]:
+def _by_family(finding: Finding, variants: Sequence[str], shown: Shown) -> list[str]:
     if finding.family == "D":
         own = {"D06": ["signed"], "D19": ["methods"], "D11": ["profile"]}.get(finding.code, [])
-        return [*(["curves"] if "deleted" in variants else []), *own, "planes"]
+        return [*own, "planes"]
     if finding.family == "C":
-        seen = [SHOWN_IN.get(one, "panel") for one in variants if one != "repeated"]
-        return seen or ([] if variants else ["classes"])
+        in_panel = {one.name for one in answers.answered(shown.record, "falsification")}
+        if variants:
+            return ["panel"] if variants[0] in in_panel else []
+        return [{"C12": "parts"}.get(finding.code, "classes")]
     return []

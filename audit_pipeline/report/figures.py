@@ -157,9 +157,9 @@ class Picture(Flowable):  # type: ignore[misc]
         canvas.translate(EDGE, EDGE + self.strip)
         reader = ImageReader(io.BytesIO(self.pixels()))
         canvas.drawImage(reader, 0, 0, self.picture_width, self.picture_height)
-        self._draw_blanked()
         if self.layer is not None:
             self._draw_layer(self.layer)
+        self._draw_blanked()
         self._draw_letters()
         self._draw_scale()
         canvas.restoreState()

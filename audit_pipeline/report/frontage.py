@@ -8,6 +8,7 @@ from audit_pipeline.report import text, vocabulary
 from audit_pipeline.report.context import ReportContext
 from audit_pipeline.report.document import Frontage, model_line, weights_line
 from audit_pipeline.study_record import StudyRecord
+from audit_pipeline.wording import counted
 
 
 def of_study(record: StudyRecord, context: ReportContext) -> Frontage:
@@ -27,7 +28,7 @@ def of_audit(records: Sequence[StudyRecord], context: ReportContext) -> Frontage
     digests = list(dict.fromkeys(record.model.weights_sha256 for record in records))
     return Frontage(
         title=f"Audit report: {context.audit_name}",
-        subject=f"{text.counted(len(records), 'study', 'studies')}; {vocabulary.CAUTION}; run {context.run}",
+        subject=f"{counted(len(records), 'study', 'studies')}; {vocabulary.CAUTION}; run {context.run}",
         header=f"Audit {context.audit_name}",
         model=models_of(records),
         digest=f"{len(digests)} weights digests" if len(digests) > 1 else weights_line("".join(digests)),

@@ -11,6 +11,7 @@ from audit_pipeline.findings import STANDING_QUANTILES, Finding, Standing
 from audit_pipeline.report import drawing, links, numbers, tables, text
 from audit_pipeline.report.drawing import chart, line
 from audit_pipeline.report.plots import Plot, Shape
+from audit_pipeline.wording import counted
 
 HEAD = ("Code", "Measure", "Study", "5 %", "Median", "95 %", "Place", "p", "Studies")
 WIDTHS_MM = (8.0, 58.0, 14.0, 14.0, 14.0, 14.0, 33.0, 12.0, 11.0)
@@ -48,7 +49,7 @@ def story(findings: Sequence[Finding], type_style: str = "dense") -> list[Flowab
     placed = sum(one.standing is not None for one in findings)
     rest = placed - len(shown)
     notes = [NOTE] + ([FEW] if any(one.standing and one.standing.studies < LEAST_STUDIES for one in shown) else [])
-    notes += [f"{text.counted(rest, 'more measure')} that lie closer to the reference: see the record."] if rest else []
+    notes += [f"{counted(rest, 'more measure')} that lie closer to the reference: see the record."] if rest else []
     table = tables.table(HEAD, rows, WIDTHS_MM, numeric=(2, 3, 4, 5, 7, 8), type_style=type_style)
     return [table, tables.words(" ".join(notes), "caption")]
 

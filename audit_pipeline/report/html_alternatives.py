@@ -6,11 +6,12 @@ from audit_pipeline.records import Panel, PartScores
 from audit_pipeline.report import captions, numbers, text
 from audit_pipeline.report.evidence import Shown
 from audit_pipeline.report.figures import Layer, extent, scale_bar_mm
+from audit_pipeline.wording import counted
 
 
 def raw(shown: Shown, panel: Panel) -> str:
     """Return what the slice alone shows."""
-    return " ".join(filter(None, [f"Raw slice: {captions.place(shown, panel)}", edges(panel), ruler(panel)]))
+    return " ".join(filter(None, [f"Raw image: {captions.place(shown, panel)}", edges(panel), ruler(panel)]))
 
 
 def evidence(shown: Shown, panel: Panel, layer: Layer) -> str:
@@ -35,7 +36,7 @@ def thumbnail(panel: Panel, layer: Layer | None) -> str:
     """Return what a small picture shows."""
     place = text.slice_place(panel)
     if layer is None:
-        return f"Raw slice: {place}."
+        return f"Raw image: {place}."
     name = text.capital(text.method(layer.method))
     return f"{name} over {place}: {layer.rejection}." if layer.rejection else f"{name} over {place}. {colours(layer)}"
 
@@ -68,7 +69,7 @@ def profile(parts: PartScores, name: str, whole: float, places: list[int]) -> st
     low, high = min(values), max(values)
     where = places[values.index(high)]
     return (
-        f"Logit of {text.cut(name, text.LONGEST_NAME)} over {text.counted(len(values), parts.kind)}, number "
+        f"Logit of {text.cut(name, text.LONGEST_NAME)} over {counted(len(values), parts.kind)}, number "
         f"{min(places)} to {max(places)}: from {numbers.short(low)} to {numbers.short(high)}, highest in {parts.kind} "
         f"{where}; {numbers.short(whole)} for the whole image."
     )

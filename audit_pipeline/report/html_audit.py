@@ -41,10 +41,6 @@ class AuditWriter(Writer):
         }
         return {**own, **super()._kinds()}
 
-    def _printed_heading(self, item: Heading) -> Markup:
-        drawn = super()._printed_heading(item)
-        return tag("span", "", id=item.anchor[1:]) + drawn if item.anchor else drawn
-
     def _places(self, item: PageNumbers) -> Markup:
         """Return links to the chapters whose pages the PDF names."""
         links = [tag("a", self.titles[one], href=one) for one in item.anchors]

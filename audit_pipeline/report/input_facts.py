@@ -8,6 +8,7 @@ from audit_pipeline import terms
 from audit_pipeline.records import Scalar, StackFacts
 from audit_pipeline.report import numbers, text, vocabulary
 from audit_pipeline.study_record import ImageFacts
+from audit_pipeline.wording import counted
 
 DIFFERS = "differs between slices"
 VALUES = {
@@ -41,7 +42,8 @@ JOINED = (
 def facts(image: ImageFacts) -> list[tuple[str, str]]:
     """Return what went in: the image, the model input, the stack, the header."""
     is_stated = not image.orientation and bool(image.metadata.get("PatientOrientation"))
-    kind = f"{file_format(image.format)}, {image.modality or 'modality not stated'}, values in {image.unit}"
+    values = "values as stored" if image.unit == "stored value" else f"values in {image.unit}"
+    kind = f"{file_format(image.format)}, {image.modality or 'modality not stated'}, {values}"
     return [
         ("Format, modality", kind),
         (elements(image.shape).capitalize(), numbers.sizes(image.shape, "")),
@@ -64,7 +66,7 @@ def stack(measured: StackFacts) -> str:
     residual, tilt = numbers.short(measured.residual_mm), numbers.short(measured.tilt_degrees)
     return ", ".join(
         (
-            text.counted(measured.slices, "slice"),
+            counted(measured.slices, "slice"),
             f"step {numbers.short(measured.step_mm)} mm",
             "on one straight line" if residual == "0" else f"at most {residual} mm off their line",
             "even gaps" if smallest == largest == "1" else f"gaps {smallest} to {largest} times the median",
@@ -139,7 +141,7 @@ def dispositions(files: Mapping[str, int]) -> str:
     if total == 0:
         return "No file was recorded."
     parts = ", ".join(f"{count} {name}" for name, count in files.items() if count)
-    return f"{text.counted(total, 'file')}: {parts}"
+    return f"{counted(total, 'file')}: {parts}"
 
 
 def source_digests(digests: Sequence[str]) -> str:
@@ -152,7 +154,7 @@ def source_digests(digests: Sequence[str]) -> str:
         return "none recorded"
     shown = [numbers.digest(one) for one in digests[:3]]
     rest = f" and {len(digests) - 3} more" if len(digests) > 3 else ""
-    return f"{text.counted(len(digests), 'file')}: {', '.join(shown)}{rest}"
+    return f"{counted(len(digests), 'file')}: {', '.join(shown)}{rest}"
 
 
 def shares(invalid: float, padding: float) -> str:

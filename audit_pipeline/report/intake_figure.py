@@ -15,6 +15,7 @@ from audit_pipeline.report import captions, figure_numbers, layout, numbers, tab
 from audit_pipeline.report.evidence import FED, MOSAIC, STORED, Shown, usable_window
 from audit_pipeline.report.figures import EDGE, Picture, scale_for
 from audit_pipeline.report.thumbnail import Thumbnail
+from audit_pipeline.wording import counted
 
 TITLE = "From the file to the model input"
 TALLEST, TIGHT_TALLEST = 34 * mm, 21 * mm
@@ -25,7 +26,7 @@ ACROSS = 5
 BACKGROUND_SHARE = 0.15
 """Of the range of the slice that is spread over all greys, from its lowest value on, to show what lies around."""
 
-BACKGROUND = f"Background: the same slice, the lowest {100 * BACKGROUND_SHARE:g} % of its range spread over all greys."
+BACKGROUND = f"Background: the same image, the lowest {100 * BACKGROUND_SHARE:g} % of its range spread over all greys."
 
 
 def story(shown: Shown) -> list[Flowable]:
@@ -98,7 +99,7 @@ def note(shown: Shown) -> str:
     words.insert(1, BACKGROUND if stored.anatomy.ndim == 2 else "")
     slices = [one.index for one in shown.intake if one.role == MOSAIC and one.index is not None]
     if slices:
-        words.append(f"Slices at the right: {text.counted(len(slices), 'slice')} across the first axis of the model "
+        words.append(f"Slices at the right: {counted(len(slices), 'slice')} across the first axis of the model "
                      f"input, next to slices {text.listed([str(one) for one in slices])} of the file.")  # fmt: skip
     return " ".join(filter(None, [*words, captions.blanked(shown.intake)]))
 

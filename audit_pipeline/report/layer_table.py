@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from reportlab.platypus import Flowable
 
-from audit_pipeline.report import numbers, tables, text
+from audit_pipeline.report import numbers, tables
 from audit_pipeline.report.document import Heading
 from audit_pipeline.study_record import LayerChoice, LayerFacts
+from audit_pipeline.wording import counted
 
 HEAD = ("Rank", "Layer", "Grid", "Cell", "Logit missed", "Gain", "Stability", "Mean rank")
 WIDTHS_MM = (11.0, 56.0, 27.0, 20.0, 18.0, 14.0, 16.0, 16.0)
@@ -29,7 +30,7 @@ def layer_story(choice: LayerChoice | None, type_style: str = "dense") -> list[F
     if not choice.ranking:
         return items
     rows = [_row(one, is_chosen=one.layer == choice.layer) for one in choice.ranking]
-    studies = text.counted(len(choice.studies), "study", "studies")
+    studies = counted(len(choice.studies), "study", "studies")
     note = f"Compared once for the whole run on {studies}: {', '.join(choice.studies)}. {NOTE}"
     return [
         *items,

@@ -16,6 +16,7 @@ from audit_pipeline.report.figures import EDGE, ColourBar, Layer, Picture, furni
 from audit_pipeline.report.plane_grid import RAW
 from audit_pipeline.scales import study_scale
 from audit_pipeline.study_record import ExplanationFacts
+from audit_pipeline.wording import counted
 
 GAP = 2 * mm
 MOST_BESIDE, TIGHT_BESIDE = 6, 8
@@ -30,7 +31,7 @@ def story(shown: Shown) -> list[Flowable]:
     if panel is None or len(shown.methods(panel)) <= figure_numbers.MOST_METHODS:
         return []
     methods = shown.methods(panel)
-    words = f"{text.counted(len(methods), 'method')} on the same slice, for {shown.target_name(panel)}"
+    words = f"{counted(len(methods), 'method')} on the same image, for {shown.target_name(panel)}"
     heading = figure_numbers.title(shown, "methods", words)
     columns = min(TIGHT_BESIDE if shown.is_tight else MOST_BESIDE, len(methods) + 1)
     width = (layout.content_size(shown.context.settings.paper)[0] - (columns - 1) * GAP) / columns

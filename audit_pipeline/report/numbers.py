@@ -44,6 +44,15 @@ def number(value: float | None, digits: int = 3) -> str:
     return _signed(f"{value:.{decimals}f}")
 
 
+def measured(value: float | None) -> str:
+    """Return a measured value; one too small to print is not called 0.
+
+    >>> measured(0.0), measured(2.1e-11), measured(-0.25)
+    ('0', '<1e\u22129', '\u22120.250')
+    """
+    return "<1e\u22129" if value is not None and 0 < abs(value) < NEGLIGIBLE else number(value)
+
+
 def fixed(value: float | None, decimals: int) -> str:
     """Return `value` with a fixed number of decimals.
 
@@ -161,9 +170,11 @@ def digest(value: str) -> str:
 
 
 def element(index: Sequence[int]) -> str:
-    """Return an index in array order with the word for what it counts.
+    """Return an index in array order with the words for what it counts.
 
     >>> element((3, 20, 7)), element((20, 7))
-    ('voxel (3, 20, 7)', 'pixel (20, 7)')
+    ('voxel (3, 20, 7)', 'row 20, column 7')
     """
-    return f"{'voxel' if len(index) == 3 else 'pixel'} ({', '.join(str(one) for one in index)})"
+    if len(index) == 3:
+        return f"voxel ({', '.join(str(one) for one in index)})"
+    return f"row {index[0]}, column {index[1]}"

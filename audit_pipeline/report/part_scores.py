@@ -13,6 +13,7 @@ from audit_pipeline.report import fonts, layout, numbers, style, tables, text
 from audit_pipeline.report.context import ReportContext
 from audit_pipeline.report.document import Heading
 from audit_pipeline.study_record import PredictionFacts, StudyRecord
+from audit_pipeline.wording import counted
 
 MOST_CLASSES = 3
 HEIGHT = 27 * mm
@@ -62,17 +63,17 @@ def _opening(parts: PartScores) -> str:
 def _sentence(prediction: PredictionFacts, name: str) -> str:
     parts = prediction.parts
     assert parts is not None
-    counted, total = parts.counted[name], len(parts.centres)
-    shown = text.cut(name, text.LONGEST_NAME)
-    if len(counted) == total:
-        return f"{shown}: every {parts.kind} counts."
+    used, total = parts.counted[name], len(parts.centres)
+    title = text.cut(name, text.LONGEST_NAME)
+    if len(used) == total:
+        return f"{title}: every {parts.kind} counts."
     places = _places(parts)
-    named = text.listed([str(places[place]) for place in counted], LISTED)
-    return f"{shown}: {text.counted(len(counted), parts.kind)} of {total} {_verb(counted)}, {named}."
+    named = text.listed([str(places[place]) for place in used], LISTED)
+    return f"{title}: {counted(len(used), parts.kind)} of {total} {_verb(used)}, {named}."
 
 
-def _verb(counted: Sequence[int]) -> str:
-    return "counts" if len(counted) == 1 else "count"
+def _verb(used: Sequence[int]) -> str:
+    return "counts" if len(used) == 1 else "count"
 
 
 def _places(parts: PartScores) -> list[int]:

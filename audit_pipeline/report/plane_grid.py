@@ -15,7 +15,7 @@ from audit_pipeline.report import captions, figure_numbers, layout, tables, text
 from audit_pipeline.report.evidence import Shown
 from audit_pipeline.report.figures import EDGE, ColourBar, Picture, furniture, scale_for
 
-RAW = "Raw slice"
+RAW = "Raw image"
 GAP, LINE_GAP = 3 * mm, 1.5 * mm
 SMALL_GAP, BAR, WIDEST = 1.6 * mm, 70 * mm, 60 * mm
 LEAST_SCALE = 0.4

@@ -28,13 +28,12 @@ LADDER_COLUMNS, TIGHT_COLUMNS, LADDER_GAP = 4, 7, 3 * mm
 
 TIGHT_LADDER = 26 * mm
 
-STRIP_NOTE = (
-    "Dot: one harmless change; ring: one that turns the decision; heavy tick: the unchanged image; dashed: threshold."
-)
+STRIP_NOTE = "Dot: one harmless change; ring: one that turns the decision; heavy tick: the unchanged image{dashed}."
 STRIP_OF_ALL = "The decision is that on all classes together: a ring stands in every row, whichever class turned."
+DASHED = "; dashed: threshold"
 LADDER_NOTE = (
     "Probability p of {name}, 0 to 1, against the amount x of each change; heavy tick: the unchanged image; ring: the "
-    "decision turns; dashed: threshold. A line joins the answers where each amount was asked once."
+    "decision turns{dashed}. A line joins the answers where each amount was asked once."
 )
 PANEL_HEAD = ("What was changed", "0 to 1", "Probability", "Change", "Decision")
 PANEL_MM = (92.0, 30.0, 17.0, 14.0, 25.0)
@@ -78,7 +77,8 @@ def _strip(shown: Shown, width: float) -> list[Flowable]:
     if chart is None:
         return [heading, tables.words(answers.reason(record, "harmless", "Harmless changes"), "caption")]
     of_all = f" {STRIP_OF_ALL}" if record.prediction and record.prediction.task == Task.MULTILABEL else ""
-    words = f"{answers.strip_sentence(record)} {STRIP_NOTE}{of_all}"
+    dashed = DASHED if record.prediction and record.prediction.thresholds else ""
+    words = f"{answers.strip_sentence(record)} {STRIP_NOTE.format(dashed=dashed)}{of_all}"
     return [KeepTogether([heading, chart, tables.words(words, "caption")])]
 
 
@@ -92,8 +92,9 @@ def _ladder(shown: Shown, prediction: PredictionFacts, width: float) -> list[Flo
         return [heading, tables.words(answers.reason(record, "corruption", "Mild corruption"), "caption")]
     parts = [charts[start : start + columns] for start in range(0, len(charts), columns)]
     lines: list[Flowable] = [layout.Columns([[one] for one in part], [each] * len(part), LADDER_GAP) for part in parts]
-    name = text.cut(answers.shown_classes(prediction)[0], text.LONGEST_NAME)
-    notes = [LADDER_NOTE.format(name=name)]
+    name = answers.ladder_class(record, prediction)
+    dashed = DASHED if name in prediction.thresholds else ""
+    notes = [LADDER_NOTE.format(name=text.cut(name, text.LONGEST_NAME), dashed=dashed)]
     for group, what in (("harmless", "Harmless changes"), ("corruption", "Mild corruption")):
         notes += [] if answers.answered(record, group) else [answers.reason(record, group, what)]
     return [KeepTogether([heading, lines[0]]), *lines[1:], tables.words(" ".join(notes), "caption")]
@@ -105,7 +106,7 @@ def _panel(shown: Shown, prediction: PredictionFacts) -> list[Flowable]:
     rows = answers.asked(record, "falsification")
     if not answers.answered(record, "falsification"):
         return [heading, tables.words(answers.reason(record, "falsification", "Falsification panel"), "caption")]
-    name = answers.shown_classes(prediction)[0]
+    name = answers.moved_most(prediction, answers.answered(record, "falsification"))
     own = prediction.probabilities[name]
     cells: list[list[tables.Cell]] = [[UNCHANGED, _bar(prediction, name, own), numbers.probability(own), "", ""]]
     cells += [_panel_row(prediction, name, row) for row in rows]

@@ -10,6 +10,7 @@ from audit_pipeline.findings import Curve, Finding
 from audit_pipeline.report import drawing, numbers, text
 from audit_pipeline.report.drawing import area, chart, dot, label, line, triangle
 from audit_pipeline.report.plots import Plot, Point, Shape
+from audit_pipeline.wording import counted
 
 HEIGHT, GAP = 35 * mm, 4 * mm
 LEFT, RIGHT, BELOW, ABOVE = 11 * mm, 4 * mm, 6.8 * mm, 4.4 * mm
@@ -96,7 +97,7 @@ def said(curve: Curve) -> str:
     order = "weakest" if curve.kind == "weakest" else "strongest"
     words = f"With {shares} of the input {gone}, the {order} first, the logit is {_row(curve.logits)}"
     if curve.null_shifts:
-        words += f"; of {text.counted(curve.null_shifts, 'shifted copy', 'shifted copies')} {_row(curve.null_middle)}"
+        words += f"; of {counted(curve.null_shifts, 'shifted copy', 'shifted copies')} {_row(curve.null_middle)}"
         words += f" in the median, {_row(curve.null_low)} and {_row(curve.null_high)} at {_range(curve.null_range)}"
     return f"{words}."
 
@@ -118,7 +119,7 @@ def legend(curves: Mapping[str, Curve]) -> str:
     parts = [f"Logit of the class; places in the order of the {text.method(curve.method)} map (line)"]
     null = next((one for one in curves.values() if one.null_shifts), None)
     if null is not None:
-        copies = text.counted(null.null_shifts, "shifted copy", "shifted copies")
+        copies = counted(null.null_shifts, "shifted copy", "shifted copies")
         parts.append(f"in that of {copies} of it (band: {_range(null.null_range)}; dashed: median)")
     if "weakest" in curves:
         parts.append("ring: the weakest places removed instead")
@@ -156,11 +157,11 @@ def profile_sentence(shares: Sequence[float]) -> str:
     """Return where the evidence lies along the slices: the peak, and the fewest neighbours that hold half of it.
 
     >>> profile_sentence([0.0, 0.2, 0.6, 0.2])
-    'Most lies in slice 2, 60 %; slice 2 alone holds half.'
+    'Slice 2 holds the most, 60 %; slice 2 alone holds half.'
     """
     peak = list(shares).index(max(shares))
     first, last = _half(shares)
-    most = f"Most lies in slice {peak}, {numbers.short(100 * shares[peak])} %"
+    most = f"Slice {peak} holds the most, {numbers.short(100 * shares[peak])} %"
     if first == last:
         return f"{most}; slice {first} alone holds half."
     return f"{most}; slices {first} to {last} hold half."

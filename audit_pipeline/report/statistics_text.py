@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from audit_pipeline.report import audit_text, numbers, text
+from audit_pipeline.wording import counted
 
 Row = Mapping[str, Any]
 
@@ -73,8 +74,8 @@ def cases(one: Row) -> str:
     >>> cases({"n": 60, "positives": 24, "patients": 57})
     '60 studies of 57 patients, 24 positive'
     """
-    patients = "" if one["patients"] == one["n"] else f" of {text.counted(one['patients'], 'patient')}"
-    return f"{text.counted(one['n'], 'study', 'studies')}{patients}, {one['positives']} positive"
+    patients = "" if one["patients"] == one["n"] else f" of {counted(one['patients'], 'patient')}"
+    return f"{counted(one['n'], 'study', 'studies')}{patients}, {one['positives']} positive"
 
 
 def operating_words(one: Row) -> str:
@@ -128,11 +129,7 @@ def discrimination(classes: Sequence[Row]) -> str:
     known = [one for one in classes if one["auroc"]["value"] is not None]
     if not known:
         reasons = f"{name_of(classes[0])}: {classes[0]['auroc']['reason'] or classes[0]['reason']}"
-        more = (
-            ""
-            if len(classes) == 1
-            else f", and likewise {text.counted(len(classes) - 1, 'more class', 'more classes')}"
-        )
+        more = "" if len(classes) == 1 else f", and likewise {counted(len(classes) - 1, 'more class', 'more classes')}"
         return f"No class can be judged: {reasons}{more}."
     if len(known) == 1:
         one = known[0]
@@ -143,13 +140,13 @@ def discrimination(classes: Sequence[Row]) -> str:
     ends = [f"{numbers.fixed(one['auroc']['value'], 3)} ({name_of(one)})" for one in (ordered[0], ordered[-1])]
     return (
         f"The AUROC of {len(known)} classes, each against the rest, lies between {ends[0]} and {ends[1]} over "
-        f"{text.counted(classes[0]['n'], 'study', 'studies')}.{_left(classes, len(known))}"
+        f"{counted(classes[0]['n'], 'study', 'studies')}.{_left(classes, len(known))}"
     )
 
 
 def _left(classes: Sequence[Row], known: int) -> str:
     left = len(classes) - known
-    return f" {text.counted(left, 'class has', 'classes have')} too few cases." if left else ""
+    return f" {counted(left, 'class has', 'classes have')} too few cases." if left else ""
 
 
 def shown_of(shown: int, total: int) -> str:
@@ -179,8 +176,8 @@ def rates(classes: Sequence[Row], confusion: Row | None) -> str:
         )
     missed, called = (sum(one["rates"][key] for one in classes) for key in ("false_negatives", "false_positives"))
     return (
-        f"Over {len(classes)} classes the recorded conclusions miss {text.counted(missed, 'positive')} and call "
-        f"{text.counted(called, 'negative')}."
+        f"Over {len(classes)} classes the recorded conclusions miss {counted(missed, 'positive')} and call "
+        f"{counted(called, 'negative')}."
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from audit_pipeline.report import numbers, text
 from audit_pipeline.report.audit_facts import Summary
+from audit_pipeline.wording import counted
 
 GATE_WORDS = {"met": "met", "not_met": "not met", "open": "not shown", "not_evaluable": "not evaluable"}
 GATE_ORDER = ("not_met", "open", "not_evaluable", "met")
@@ -64,7 +65,7 @@ def data(summary: Summary) -> str:
     found, audited = int(counts.get("found", 0)), int(counts.get("audited", 0))
     if found == 0:
         return "No study was found. Nothing was judged."
-    told = f"Of {text.counted(found, 'study', 'studies')} found, {audited} {'was' if audited == 1 else 'were'} audited"
+    told = f"Of {counted(found, 'study', 'studies')} found, {audited} {'was' if audited == 1 else 'were'} audited"
     lost = [f"{counts[name]} {name}" for name in ("refused", "failed", "excluded") if counts.get(name)]
     parts = [told + (f" and {text.listed(lost)}" if lost else "")]
     origin = [one for one in (_patients(summary), _sites(summary)) if one]
@@ -90,12 +91,12 @@ def level_counts(summary: Summary, name: str) -> Mapping[str, int]:
 
 def _patients(summary: Summary) -> str:
     patients = (summary.get("characteristics") or {}).get("patients")
-    return f"of {text.counted(patients, 'patient')}" if patients else ""
+    return f"of {counted(patients, 'patient')}" if patients else ""
 
 
 def _sites(summary: Summary) -> str:
     sites = len(level_counts(summary, "Site"))
-    return f"from {text.counted(sites, 'site')}" if sites else ""
+    return f"from {counted(sites, 'site')}" if sites else ""
 
 
 def promise(gate: Mapping[str, Any]) -> str:
@@ -144,12 +145,12 @@ def flow_found(flow: Mapping[str, Any]) -> str:
     received, audited, analysed = (int(flow[name]) for name in ("received", "audited", "analysed"))
     if received == 0:
         return "No study was received."
-    start = f"Of {text.counted(received, 'study', 'studies')} received {_were(audited)} audited and {_were(analysed)}"
+    start = f"Of {counted(received, 'study', 'studies')} received {_were(audited)} audited and {_were(analysed)}"
     lost = received - analysed
     if lost == 0:
         return f"{start} analysed against a label; none was left out."
     return (
-        f"{start} analysed against a label; {text.counted(lost, 'study was', 'studies were')} left out on the way, "
+        f"{start} analysed against a label; {counted(lost, 'study was', 'studies were')} left out on the way, "
         f"{'with its' if lost == 1 else 'each with its'} reason."
     )
 
@@ -165,8 +166,8 @@ def characteristics_found(content: Mapping[str, Any]) -> str:
         return "No study was audited, so there is nothing to describe."
     gaps = [f"{row['name']} ({row['missing'][0]})" for row in content["rows"] if row["missing"][0]]
     known = content["patients"]
-    of_patients = f" of {text.counted(known, 'patient')}" if known else ", of patients that nobody named"
-    start = f"{text.capital(text.counted(studies, 'audited study', 'audited studies'))}{of_patients}"
+    of_patients = f" of {counted(known, 'patient')}" if known else ", of patients that nobody named"
+    start = f"{text.capital(counted(studies, 'audited study', 'audited studies'))}{of_patients}"
     if not gaps:
         return f"{start}; no property in the table is missing in any of them."
     return f"{start}; missing in some of them, with their number: {text.listed(gaps, 6)}."
@@ -180,12 +181,12 @@ def cases_found(*, wrong: int, analysed: int, raised: int, shown: int, total: in
     >>> cases_found(wrong=0, analysed=0, raised=30, shown=20, total=30)[-42:]
     '; the worst 20 of 30 follow, errors first.'
     """
-    of_all = text.counted(analysed, "analysed study", "analysed studies")
+    of_all = counted(analysed, "analysed study", "analysed studies")
     if total == 0:
         nobody = f"Of {of_all} none" if analysed else "No study"
         return f"{nobody} was concluded against its label, and no check raised a flag: there is no case to review."
     errors = f"The conclusion differs from the label in {wrong} of {of_all}" if analysed else NO_ERRORS_KNOWN
-    studies = text.counted(raised, "audited study", "audited studies")
+    studies = counted(raised, "audited study", "audited studies")
     flags = f"a check raised a flag in {studies}" if raised else "no check raised a flag"
     if shown < total:
         return f"{errors}; {flags}; the worst {shown} of {total} follow, errors first."
@@ -199,9 +200,7 @@ def reviews_found(reviews: Mapping[str, Any] | None) -> str:
     needed, left = len(reviews["needed"]), len(reviews["open"])
     asks = "asks" if needed == 1 else "ask"
     said = [f"{count} \u201c{word}\u201d" for word, count in reviews["verdicts"].items() if count]
-    parts = [
-        f"{text.counted(needed, 'study', 'studies')} {asks} for a verdict (a flag of severity 4 or 5); {left} open."
-    ]
+    parts = [f"{counted(needed, 'study', 'studies')} {asks} for a verdict (a flag of severity 4 or 5); {left} open."]
     parts.append(f"Verdicts in reviews.csv: {text.listed(said)}." if said else "No verdict was given yet.")
     if reviews["pairs"]:
         kappa = reviews["kappa"]
@@ -209,9 +208,7 @@ def reviews_found(reviews: Mapping[str, Any] | None) -> str:
         if kappa is not None:
             value, low, high = (numbers.fixed(kappa[part], 2) for part in ("value", "low", "high"))
             known = f", kappa {value} (95 % interval {low} to {high})"
-        read = (
-            f"Read by two: {text.counted(reviews['pairs'], 'study', 'studies')}, {reviews['equal']} with the same word"
-        )
+        read = f"Read by two: {counted(reviews['pairs'], 'study', 'studies')}, {reviews['equal']} with the same word"
         parts.append(f"{read}{known}.")
     return " ".join(parts)
 
@@ -238,14 +235,14 @@ def conformity_found(answered: int, partly: int, left: int) -> str:
     total = answered + partly + left
     are = "is" if left == 1 else "are"
     return (
-        f"Of {text.counted(total, 'item')} of the lists below this report supports {answered} fully and {partly} in "
+        f"Of {counted(total, 'item')} of the lists below this report supports {answered} fully and {partly} in "
         f"part; {left} {are} open, with what to supply."
     )
 
 
 def limitations_found(count: int) -> str:
     """Return how many limits the lists hold."""
-    return f"{text.capital(text.counted(count, 'thing limits', 'things limit'))} what this audit can say."
+    return f"{text.capital(counted(count, 'thing limits', 'things limit'))} what this audit can say."
 
 
 def index_found(records: int, audited: int) -> str:
@@ -254,7 +251,7 @@ def index_found(records: int, audited: int) -> str:
         return "There is no study."
     rest = records - audited
     others = f", and {rest} without a result" if rest else ""
-    return f"{text.capital(text.counted(audited, 'audited study', 'audited studies'))}, worst first{others}."
+    return f"{text.capital(counted(audited, 'audited study', 'audited studies'))}, worst first{others}."
 
 
 def checks_found(outcomes: Mapping[str, Mapping[str, int]], audited: int) -> str:
@@ -266,14 +263,14 @@ def checks_found(outcomes: Mapping[str, Mapping[str, int]], audited: int) -> str
     raised = sum(any(counts.get(one) for one in ("critical", "error", "flag")) for counts in outcomes.values())
     silent = sum(set(counts) == {"not_evaluable"} for counts in outcomes.values())
     return (
-        f"{text.counted(len(outcomes), 'check')} ran over {text.counted(audited, 'audited study', 'audited studies')}: "
+        f"{counted(len(outcomes), 'check')} ran over {counted(audited, 'audited study', 'audited studies')}: "
         f"{raised} raised something, {silent} could not answer in any study."
     )
 
 
 SIGNATURE = (
-    "A signed copy carries its signatures in the margin of page one. Signing as reviewed or approved is refused while "
-    "a study that asks for a verdict has none in reviews.csv."
+    "A signed copy carries its signatures in the margin of page one. Signing an audit as reviewed or approved is "
+    "refused while a study that asks for a verdict has none in reviews.csv; that of one study is its verdict."
 )
 
 
@@ -286,6 +283,5 @@ def provenance_found(models: int, records: int) -> str:
     if records == 0:
         return "The report stands on no record."
     return (
-        f"The report stands on {text.counted(records, 'record')} of {text.counted(models, 'model')}; the digests below "
-        "name both."
+        f"The report stands on {counted(records, 'record')} of {counted(models, 'model')}; the digests below name both."
     )

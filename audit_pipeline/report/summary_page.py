@@ -33,6 +33,7 @@ from audit_pipeline.report.document import Heading
 from audit_pipeline.report.evidence import Shown
 from audit_pipeline.report.figures import EDGE, ColourBar, Picture, furniture, scale_for
 from audit_pipeline.study_record import StudyRecord
+from audit_pipeline.wording import counted
 
 MOST_FINDINGS = 5
 MAP_FAMILY = "D"
@@ -145,7 +146,7 @@ def _counts(record: StudyRecord) -> list[Flowable]:
     cells: list[list[Flowable]] = [[], []]
     for place, (outcome, count) in enumerate(text.outcome_counts(record.findings)):
         cells[place % 2].append(marks.MarkedWord(outcome, str(count)))
-    return [Heading(f"{text.counted(len(record.findings), 'check')}", level=1), layout.columns_mm(cells, (26, 26), 1)]
+    return [Heading(f"{counted(len(record.findings), 'check')}", level=1), layout.columns_mm(cells, (26, 26), 1)]
 
 
 def _finding(finding: Finding) -> list[Flowable]:
@@ -214,7 +215,7 @@ def _bars(record: StudyRecord, width: float) -> list[Flowable]:
     heading = "Probability of every class" if not bars.left_out else "Probability of the leading classes"
     note = "Tick: threshold. Bold: concluded."
     if bars.left_out:
-        note += f" {text.counted(bars.left_out, 'further class', 'further classes')}: see the table of classes."
+        note += f" {counted(bars.left_out, 'further class', 'further classes')}: see the table of classes."
     return [Heading(heading, level=1), bars, tables.words(note, "caption")]
 
 

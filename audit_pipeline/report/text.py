@@ -10,6 +10,7 @@ from audit_pipeline.findings import Finding, Outcome
 from audit_pipeline.records import Panel, Status
 from audit_pipeline.report import numbers, vocabulary
 from audit_pipeline.study_record import ExplanationFacts, PredictionFacts, StudyRecord
+from audit_pipeline.wording import counted
 
 LONGEST_NAME = 60
 """Characters of a name inside a sentence."""
@@ -40,15 +41,6 @@ def capital(words: str) -> str:
     ('Axial, slice 3', '')
     """
     return words[:1].upper() + words[1:]
-
-
-def counted(count: int, one: str, many: str = "") -> str:
-    """Return a count with its noun.
-
-    >>> counted(0, "study", "studies"), counted(1, "study", "studies"), counted(2, "file")
-    ('0 studies', '1 study', '2 files')
-    """
-    return f"{count} {one if count == 1 else many or one + 's'}"
 
 
 def listed(items: Sequence[str], limit: int = 0) -> str:
@@ -149,15 +141,22 @@ def finding_title(finding: Finding) -> str:
     return finding.title or finding.name.replace("_", " ")
 
 
+COUNTS = frozenset({"cells", "fields", "labels", "pairs", "patients", "pieces", "sites", "slices", "values"})
+"""Units that are counted, so that one has no plural."""
+
+
 def finding_sentence(finding: Finding) -> str:
     """Return the message of a finding, with value and limit when the message does not name them."""
     message = finding.message.strip() or vocabulary.NO_MESSAGE
     value = numbers.number(finding.value)
-    if finding.value is None or _names(message, {value, f"{finding.value:.3g}", f"{finding.value:g}"}):
+    if finding.value is None:
         return message
-    unit = f" {finding.unit}" if finding.unit else ""
-    limit = "" if finding.limit is None else f", limit {numbers.short(finding.limit)}{unit}"
-    return f"{message} (value {value}{unit}{limit})"
+    share = {f"{100 * finding.value:.3g}"} if finding.unit.startswith("share") else set()
+    if _names(message, {value, f"{finding.value:.3g}", f"{finding.value:g}"} | share):
+        return message
+    unit = finding.unit.removesuffix("s") if value == "1" and finding.unit in COUNTS else finding.unit
+    limit = "" if finding.limit is None else f", limit {numbers.short(finding.limit)}"
+    return f"{message} ({' '.join(filter(None, ['value', value, unit]))}{limit})"
 
 
 def _names(message: str, drawn: Collection[str]) -> bool:
@@ -243,7 +242,7 @@ def convention(panels: Sequence[Panel]) -> str:
     turned = [panel for panel in known if panel.plane in {"axial", "coronal"}]
     if turned and all(panel.letters[0].startswith("R") for panel in turned):
         return "Radiological convention: the patient's right is on the left of the page."
-    return "The letters at the edges say how the patient lies in each image."
+    return "The letters at the edges say how the patient is turned in each image."
 
 
 def voxel(index: Sequence[int]) -> str:
@@ -274,7 +273,7 @@ def not_run(disabled: Sequence[str]) -> str:
 def without_result(record: StudyRecord) -> str:
     """Return the opening sentence of the page of a refused or failed study."""
     if record.status is Status.REFUSED:
-        return "This study was refused before the model saw it. No prediction was made and none may be assumed."
+        return "This study was refused before the model was asked. No prediction was made and none may be assumed."
     return "This study could not be audited to its end. Nothing in it may be taken as a passed audit."
 
 

@@ -101,6 +101,28 @@ def is_as_written(run: Path, name: str) -> bool:
     return entry is not None and path.is_file() and sha256(path.read_bytes()) == entry["sha256"]
 
 
+def require_as_written(run: Path, *names: str) -> None:
+    """Refuse to go on from files that somebody changed or took away, which a new line would make look right.
+
+    names : base names of the files that will be read; a folder without a ledger is not finished and passes
+
+    Raises
+    ------
+    StoreError
+        A file of such a name is not as the last line about it says.
+    """
+    if not (run / LEDGER).exists():
+        return
+    told = {name: entry for name, entry in _read(run).last.items() if name.rpartition("/")[2] in names}
+    changed = [name for name, entry in told.items() if _differences(run / name, name, entry)]
+    if changed:
+        more = f", nor {len(changed) - 1} more," if len(changed) > 1 else ""
+        raise StoreError(
+            f"{changed[0]} is not{more} as the run wrote it; restore it from a copy (the command verify names every "
+            "difference)"
+        )
+
+
 def verify(run: Path) -> tuple[str, ...]:
     """Return one sentence per difference between the run folder and its ledger; empty when all agree.
 

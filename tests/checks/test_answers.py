@@ -46,7 +46,7 @@ def test_amounts_are_the_length_of_a_shift_the_sign_of_a_turn_and_the_exponent_o
     assert (turn.name, turn.amount, turn.unit, turn.unchanged) == ("turn in the plane", -3.0, "degrees", 0.0)
     gamma = found["gamma 0.95"]
     assert (gamma.name, gamma.amount, gamma.unchanged) == ("gamma", 0.95, 1.0)
-    diagonal = found["shifted by (1, 1) pixels"]
+    diagonal = found["shifted by 1 row, 1 column"]
     assert (diagonal.name, diagonal.amount) == ("shift in the plane", pytest.approx(2**0.5))
 
 

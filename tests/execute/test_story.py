@@ -18,7 +18,7 @@ from audit_pipeline.findings import Finding, Outcome
 from audit_pipeline.report.archive import attached_files
 from audit_pipeline.report.statement import Meaning, ReviewMissingError, Statement
 from audit_pipeline.store.files import json_bytes, sha256
-from audit_pipeline.store.ledger import verify
+from audit_pipeline.store.ledger import verify, write_ledger
 from audit_pipeline.store.record_file import timeless_bytes
 from audit_pipeline.store.run_folder import RunFolder
 from tests.audit_fixtures import configuration, write_studies
@@ -45,6 +45,7 @@ def finished(tmp_path_factory):
     grave = Finding(code="B07", name="confident_outlier", family="B", outcome=Outcome.CRITICAL, message="Far outside.")
     folder.commit(replace(record, findings=(*record.findings, grave)), {})
     (folder.path / "reviews.csv").unlink()
+    write_ledger(folder.path)
     render_reports(folder.path)
     return folder.path, record.study
 
@@ -185,5 +186,6 @@ def test_a_run_of_an_older_version_without_reasons_still_renders(run):
     del facts["left_out"], facts["card"]
     facts["counts"]["excluded"] = 2
     (run / "run.json").write_bytes(json_bytes(facts))
+    write_ledger(run)
     render_reports(run)
     assert cohort(run)["flow"]["excluded"] == {"no reason recorded": 2}

@@ -58,11 +58,32 @@ def test_what_was_not_asked_says_why():
     assert answers.strip_sentence(replace(bare, answers=(row,))) == ""
 
 
-def test_of_many_concluded_classes_the_three_most_probable_are_shown():
+def test_of_many_concluded_classes_the_four_most_probable_are_shown():
     record, _ = report_cases.many_classes_case(60)
     shown = answers.shown_classes(record.prediction)
     chances = record.prediction.probabilities
-    assert shown == sorted(record.prediction.predicted, key=lambda name: -chances[name])[:3]
+    assert shown == sorted(record.prediction.predicted, key=lambda name: -chances[name])[:4]
+
+
+def test_labels_that_a_change_turns_come_first_are_named_and_give_the_range():
+    record, _ = report_cases.many_classes_case(5)
+    prediction = replace(
+        record.prediction, task="multilabel", predicted=("finding 00",),
+        probabilities={"finding 00": 0.95, "finding 01": 0.4}, thresholds={"finding 00": 0.5, "finding 01": 0.5},
+    )  # fmt: skip
+    rows = tuple(
+        AnswerFacts(
+            group="harmless", name="gamma", sentence=f"gamma {number}",
+            probabilities={"finding 00": 0.94, "finding 01": second},
+        )
+        for number, second in enumerate((0.41, 0.62, 0.39))
+    )  # fmt: skip
+    assert answers.shown_classes(prediction, rows) == ["finding 01", "finding 00"]
+    assert answers.turned(prediction, rows) == "1 change turns the decision on finding 01"
+    changed = replace(record, prediction=prediction, answers=rows)
+    assert "0.390 to 0.620" in answers.range_sentence(changed)
+    assert answers.strip_sentence(changed).startswith("finding 01 has 0.400 unchanged.")
+    assert answers.decision(prediction, rows[1]) == "becomes finding 00 and finding 01"
 
 
 def test_where_nothing_is_concluded_the_most_probable_class_is_shown():
@@ -74,5 +95,5 @@ def test_the_decision_of_an_answer_below_every_threshold_turns_to_no_class():
     record, _ = report_cases.radiograph_case()
     prediction = replace(record.prediction, probabilities={"pneumothorax": 0.9}, predicted=("pneumothorax",))
     row = AnswerFacts(group="falsification", name="noise", sentence="Noise.", probabilities={"pneumothorax": 0.2})
-    assert answers.decision(prediction, row) == "turns: no class"
+    assert answers.decision(prediction, row) == "becomes no class"
     assert answers.decision(prediction, replace(row, probabilities={"pneumothorax": 0.8})) == "stays"

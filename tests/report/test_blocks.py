@@ -52,23 +52,23 @@ def test_a_thumbnail_keeps_every_block_whole():
 def test_captions_count_the_regions_in_words():
     none, one, two = radiograph_panel(), blanked_panel(BOXES[0]), blanked_panel()
     assert captions.blanked([none]) == ""
-    assert captions.blanked([one]) == "Text blanked in 1 region of this slice."
-    assert captions.blanked([two]) == "Text blanked in 2 regions of this slice."
-    assert captions.blanked([none, one, two]) == "Text blanked in 3 regions of these slices."
+    assert captions.blanked([one]) == "Text blanked in 1 region of this image."
+    assert captions.blanked([two]) == "Text blanked in 2 regions of this image."
+    assert captions.blanked([none, one, two]) == "Text blanked in 3 regions of these images."
 
 
 def test_pages_say_it_on_the_block_and_below_the_picture_in_print_and_on_screen():
     record, panels = radiograph_case(blanked_panel())
     content = render_study(record, panels, context())
     assert words(content, 0).count(BLANKED) == 4  # two blocks, raw and under the map
-    assert "Text blanked in 2 regions of this slice." in words(content, 0)
+    assert "Text blanked in 2 regions of this image." in words(content, 0)
     found = [one for one in placed_words(content) if one[4] == BLANKED]
     middles = sorted(((left + right) / 2, (bottom + top) / 2) for left, bottom, right, top, _ in found)
     (across, up), (further, lower) = middles[:2]
     assert (up - lower) / (further - across) == pytest.approx((160 - 20) / (125 - 55), rel=0.05)  # square pixels
     page = render_study_html(record, panels, context()).decode()
     assert page.count(f">{BLANKED}</text>") >= 4
-    assert "Text blanked in 2 regions of this slice." in page
+    assert "Text blanked in 2 regions of this image." in page
 
 
 def test_without_blanked_text_nothing_is_said():

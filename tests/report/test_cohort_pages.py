@@ -11,8 +11,9 @@ from audit_pipeline.report.cohort_pages import MOST_ROWS, WIDTH_MM, _of_column, 
 
 CHECK = {
     "code": "E01", "name": "subgroup_gap", "family": "E", "title": "Subgroup gap", "outcome": "flag",
-    "message": "Of 27 comparisons, 1 shows a gap.", "advice": "Collect more.", "value": 0.31, "limit": 0.05, "unit": "gap in sensitivity",
-    "direction": "above", "n": 133, "interval": [0.155, 0.443], "kind": "exploratory", "p_value": 0.0312,
+    "message": "Of 27 comparisons, 1 shows a gap.", "advice": "Collect more.", "value": 0.31, "limit": 0.05,
+    "unit": "gap in sensitivity", "direction": "above", "n": 133, "interval": [0.155, 0.443],
+    "kind": "exploratory", "p_value": 0.0312,
     "tables": [{
         "title": "Groups against the rest", "head": ["Column", "In the group", "Adjusted p"], "note": "Holm.",
         "rows": [

@@ -29,6 +29,9 @@ def material(count=4, facts=None, **changes):
     )
 
 
+JUDGED = {"class": "nodule", "auroc_low": 0.8, "sensitivity": {"k": 18, "n": 20, "low": 0.7}}
+
+
 @pytest.fixture(scope="module")
 def audit():
     records, panel = studies(24, wrong=2)
@@ -67,11 +70,14 @@ def test_an_item_without_a_topic_is_open_with_what_to_supply():
 
 
 def test_an_item_is_answered_only_when_the_run_knows_its_topic():
-    known = {one.item.item: one for one in answered(standards()[0], material(performance=[{"class": "nodule"}]))}
+    known = {one.item.item: one for one in answered(standards()[0], material(performance=[JUDGED]))}
     silent = {one.item.item: one for one in answered(standards()[0], material(performance=[]))}
     assert known["38"].answer is Answer.ANSWERED
     assert known["38"].places == ("#chapter-discrimination", "#chapter-conclusions")
     assert silent["38"].answer is Answer.OPEN
+    few = {**JUDGED, "auroc_low": None, "sensitivity": {"k": 5, "n": 5, "low": None}}
+    counts = {one.item.item: one for one in answered(standards()[0], material(performance=[few]))}
+    assert counts["38"].answer is Answer.OPEN
     assert silent["38"].supply == "labels for the studies"
 
 

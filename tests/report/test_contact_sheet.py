@@ -91,6 +91,6 @@ def test_a_tile_shows_the_raw_slice_before_the_map_and_leads_to_the_study():
     document = read(render_audit_html(records, summary_of(records), thumbnails_of(records, panel), context(), pages))
     tile = document.one("ul", class_="tiles").one("li")
     described = [one.attributes["aria-label"] for one in tile.all("svg")]
-    assert described[0].startswith("Raw slice")
+    assert described[0].startswith("Raw image")
     assert "Colours from 0" in described[1]
     assert tile.one("a").attributes["href"] == "studies/x/report.html"

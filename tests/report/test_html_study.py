@@ -182,7 +182,7 @@ def test_alternative_texts_hold_the_numbers_of_the_map(volume, document):
     assert numbers.position(facts.statistics.peak_position_mm) in shown
     assert "Cell of the map: 32 \u00d7 40 \u00d7 45 mm." in shown
     assert "Edges: left R, right L, top A and bottom P." in shown
-    raw = next(one for one in pictures if one.startswith("Raw slice: Axial, slice 40"))
+    raw = next(one for one in pictures if one.startswith("Raw image: Axial, slice 40"))
     assert "Window centre \u2212600 width 1500 HU." in raw
     assert "Scale bar: 100 mm." not in raw
     assert "Scale bar: 50 mm." in raw
@@ -202,7 +202,7 @@ def test_a_rejected_map_is_hatched_named_and_gets_no_place(document):
 def test_the_raw_slice_stands_before_every_overlay_and_both_share_the_anatomy(document):
     for row in document.all("div", class_="row"):
         raw, *overlays = row.all("svg", class_="slice")
-        assert raw.attributes["aria-label"].startswith("Raw slice")
+        assert raw.attributes["aria-label"].startswith("Raw image")
         assert overlays
         anatomy = raw.one("use").attributes["href"]
         assert all(one.one("use").attributes["href"] == anatomy for one in overlays)
@@ -336,7 +336,7 @@ def test_without_images_and_without_prediction_the_page_says_so(volume):
 
 def test_a_refused_study_becomes_a_page_that_says_why():
     shown = words(render_study_html(refused_record(), (), context()))
-    assert "Refused This study was refused before the model saw it." in shown
+    assert "Refused This study was refused before the model was asked." in shown
     assert "MissingSlicesError in the stage \u201cload\u201d" in shown
     assert "Correct or export the study again at its source" in shown
 

@@ -48,7 +48,7 @@ def test_the_panel_names_each_change_its_probability_and_what_becomes_of_the_dec
     assert "The image as it is. 0.897" in told
     for _, sentence, chance in answer_cases.PANEL:
         if chance is not None:
-            decision = "turns: no nodule" if chance < 0.5 else "stays"
+            decision = "becomes no nodule" if chance < 0.5 else "stays"
             change = numbers.fixed(chance - 0.8967, 3)
             assert f"{sentence} {numbers.probability(chance)} {change} {decision}" in told
     assert f"Not asked: {answer_cases.NO_LETTERS}" in told
@@ -68,7 +68,7 @@ def test_curves_and_profile_are_told_in_numbers(told):
     for one in (*answer_cases.DELETION.logits, *answer_cases.INSERTION.logits, answer_cases.WEAKEST.logits[1]):
         assert numbers.number(one) in told
     assert "the logit is 1.25, 0.611, \u22120.228, \u22121.04, \u22121.56; of 40 shifted copies" in told
-    assert "Most lies in slice 40, 11.3 %; slices 37 to 41 hold half. Triangles: the slices shown." in told
+    assert "Slice 40 holds the most, 11.3 %; slices 37 to 41 hold half. Triangles: the slices shown." in told
 
 
 def test_every_figure_has_its_number_once_and_in_order(printed, case):

@@ -239,7 +239,7 @@ def test_a_map_without_positive_evidence_says_so(radiograph):
 
 def test_every_method_of_a_radiograph_is_compared_on_one_slice(radiograph, radiograph_pdf):
     text = words(radiograph_pdf)
-    strip = text[text.index("3 methods on the same slice, for pneumothorax Raw slice") : text.index("Map statistics")]
+    strip = text[text.index("3 methods on the same image, for pneumothorax Raw image") : text.index("Map statistics")]
     for facts, name in zip(radiograph[0].explanations, ("Grad-CAM", "HiResCAM", "Layer-CAM"), strict=True):
         assert name in strip
         assert numbers.short(facts.statistics.max) in strip
@@ -282,7 +282,7 @@ def test_a_volume_with_two_classes_two_methods_and_eight_slices_takes_at_most_si
         "Coronal, slice 60",
     ):
         assert plane in text
-    assert "The 8 slices with the most evidence, HiResCAM for nodule" in text
+    assert "The 8 slices with the most evidence that lie half a cell of the map apart, HiResCAM for nodule" in text
     assert len(embedded_pictures(content)) == 2 + 9 + 16 + 9
 
 
@@ -363,7 +363,7 @@ def test_a_refused_study_is_one_page_with_the_reason_and_what_to_do():
     content = render_study(record, [], context())
     text = words(content)
     assert page_count(content) == 1
-    assert "Refused This study was refused before the model saw it." in text
+    assert "Refused This study was refused before the model was asked." in text
     assert "MissingSlicesError in the stage \u201cload\u201d" in text
     assert record.error.message in text
     assert "Correct or export the study again at its source" in text

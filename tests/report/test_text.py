@@ -85,7 +85,7 @@ def test_a_message_with_its_number_is_left_alone_and_one_without_gets_it():
     told = finding("C04", Outcome.FLAG, "It is 0.031.", value=0.031, limit=0.05, unit="share")
     assert text.finding_sentence(told) == "It is 0.031."
     silent = finding("C04", Outcome.FLAG, "Too close.", value=0.031, limit=0.05, unit="share")
-    assert text.finding_sentence(silent) == "Too close. (value 0.0310 share, limit 0.05 share)"
+    assert text.finding_sentence(silent) == "Too close. (value 0.0310 share, limit 0.05)"
     assert text.finding_sentence(replace(silent, limit=None, unit="")) == "Too close. (value 0.0310)"
     assert text.finding_sentence(replace(silent, message=" ", value=None)) == "No message was recorded."
 

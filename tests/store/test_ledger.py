@@ -8,7 +8,7 @@ import pytest
 
 from audit_pipeline.errors import StoreError
 from audit_pipeline.store.files import sha256
-from audit_pipeline.store.ledger import START, add_signature, is_as_written, verify, write_ledger
+from audit_pipeline.store.ledger import START, add_signature, is_as_written, require_as_written, verify, write_ledger
 
 FACTS = {"signer": "Dr Grace Example", "meaning": "approved", "time": "2026-01-02T03:04:05+00:00"}
 
@@ -137,3 +137,19 @@ def test_a_file_is_as_written_only_with_the_bytes_of_its_last_line(run):
 def test_nothing_is_signed_in_a_folder_without_a_ledger(tmp_path):
     with pytest.raises(StoreError, match="did not finish"):
         add_signature(tmp_path, "report.pdf", b"", FACTS)
+
+
+def test_a_changed_or_missing_input_is_refused_before_a_line_could_make_it_look_right(run):
+    require_as_written(run, "a.json")
+    (run / "a.json").write_text("b")
+    require_as_written(run, "report.pdf")
+    with pytest.raises(StoreError, match=r"^a\.json is not as the run wrote it; restore it from a copy"):
+        require_as_written(run, "a.json")
+    (run / "report.pdf").unlink()
+    with pytest.raises(StoreError, match=r"^a\.json is not, nor 1 more, as the run wrote it"):
+        require_as_written(run, "a.json", "report.pdf")
+
+
+def test_a_folder_without_a_ledger_has_nothing_to_compare_with(tmp_path):
+    (tmp_path / "a.json").write_text("a")
+    require_as_written(tmp_path, "a.json")
