@@ -24,7 +24,8 @@ LADDER = (
 )
 FALSIFICATION = (
     "Without the body or on even grey the AUROC should be 0.5; without letters or border it should stay. Brackets: 95 "
-    "% intervals, differences by DeLong's test for the same studies. Exploratory: no limit was declared."
+    "% intervals of each number alone, differences by DeLong's test for the same studies; E06 tests them together and "
+    "adjusts. Exploratory: no limit was declared."
 )
 MAPS = (
     "A map passes when no check that judges it raised a flag, and at least one gave an answer. Brackets: 95 % Wilson "

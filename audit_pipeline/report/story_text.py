@@ -79,7 +79,7 @@ def period(summary: Summary) -> str:
     levels = sorted(level_counts(summary, "Period"))
     if not levels:
         return "their period is not stated"
-    return f"their period is {levels[0]}" if len(levels) == 1 else f"their period is {levels[0]} to {levels[-1]}"
+    return f"their period is {levels[0]}" if len(levels) == 1 else f"their periods run from {levels[0]} to {levels[-1]}"
 
 
 def level_counts(summary: Summary, name: str) -> Mapping[str, int]:
