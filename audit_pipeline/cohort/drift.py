@@ -73,7 +73,10 @@ def drift_found(cohort: Cohort, *, alpha: float = 0.05, domain: float = 0.6) -> 
     between = "the baseline" if cohort.baseline is not None else "the earlier periods"
     counts = f"{sides[0].rows.size} against {counted(sides[1].rows.size, 'study', 'studies')}"
     told = listed(
-        [f"{within(one.what)} ({one.measure} {shown(one.size)}, {p_shown(one.adjusted)})" for one in found or [worst]]
+        [
+            f"{within(one.what)} ({one.measure} {shown(one.size)}, adjusted {p_shown(one.adjusted)})"
+            for one in found or [worst]
+        ]
     )
     message = f"Against {between}, {counts}: {'changed: ' if found else 'no change was shown; nearest: '}{told}."
     message += _expected(sides)

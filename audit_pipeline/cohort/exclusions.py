@@ -69,7 +69,7 @@ def exclusions_not_random(cohort: Cohort, *, alpha: float = 0.05, goal: float = 
     is_tested = all(one.truth is not None for one in cohort.left_out)
     outcome = Outcome.FLAG if unlike or (crossed and not is_tested) else Outcome.NOTE if crossed else Outcome.PASS
     return CohortResult(
-        outcome, f"{'; '.join(parts)}.", value=share, unit=LEFT_OUT, n=len(cohort.keys),
+        outcome, f"{'; '.join(parts)}.", value=share, unit=LEFT_OUT, n=len(cohort.left_out) + len(cohort.keys),
         p_value=smallest if is_tested or not crossed else None, tables=tuple(tables),
     )  # fmt: skip
 

@@ -122,11 +122,11 @@ def maps_follow_acquisition(cohort: Cohort, *, alpha: float = 0.05, effect: floa
     raised = [(one, p) for one, p in judged if p < alpha and one.found.effect >= effect]
     worst, p_value = raised[0] if raised else judged[0]
     told = [
-        f"{PLACES[one.code]} with {within(one.field)} ({p_shown(float(p))})" for one, p in raised or [(worst, p_value)]
+        f"{PLACES[one.code]} with {within(one.field)} (adjusted {p_shown(float(p))})"
+        for one, p in raised or [(worst, p_value)]
     ]
-    message = (
-        f"{'The maps follow the acquisition' if raised else 'No drift; nearest'}: {listed(told)}, n = {worst.found.n}."
-    )
+    said = "The maps follow the acquisition" if raised else "No drift was shown; smallest p"
+    message = f"{said}: {listed(told)}, n = {worst.found.n}."
     cells: list[tuple[Cell, ...]] = [
         (f"{one.code} {PLACES[one.code]}", one.field, one.found.n, one.found.effect, float(p)) for one, p in judged
     ]

@@ -56,7 +56,8 @@ def operating_point_fails(cohort: Cohort, *, alpha: float = 0.05) -> CohortResul
     broken = [one for one, p in zip(promises, adjusted, strict=True) if p < alpha]
     worst = promises[int(np.argmin(adjusted))]
     told = [f"{one.metric} of {one.question} {one.words}, declared {shown(one.declared)}" for one in broken or [worst]]
-    message = f"{'Not reached' if broken else 'Not contradicted'}: {listed(told)} ({p_shown(float(adjusted.min()))})."
+    message = f"{'Not reached' if broken else 'Not contradicted'}: {listed(told)} "
+    message += f"(adjusted {p_shown(float(adjusted.min()))} against the claim less its margin)."
     rows: list[tuple[Cell, ...]] = [
         (one.question, one.metric, one.declared, one.least, one.found, float(p))
         for one, p in zip(promises, adjusted, strict=True)

@@ -38,7 +38,7 @@ def sample_too_small(cohort: Cohort, *, half_width: float = 0.1) -> CohortResult
         raise NotEvaluable("No study has a label.")
     rows: list[tuple[Cell, ...]] = []
     wide: list[str] = []
-    halves: list[tuple[float | None, float]] = []
+    halves: list[tuple[float | None, float, int]] = []
     claimed = False
     for question in cohort.questions:
         claim = cohort.plan.claims.get(question.name)
@@ -46,20 +46,20 @@ def sample_too_small(cohort: Cohort, *, half_width: float = 0.1) -> CohortResult
         for metric, estimate in _estimates(cohort, question):
             half = None if estimate.low is None or estimate.high is None else (estimate.high - estimate.low) / 2
             rows.append((question.name, metric, estimate, half, wanted))
-            halves.append((half, wanted))
+            halves.append((half, wanted, estimate.n))
             if half is None or half > wanted:
                 wide.append(f"{metric} of {question.name} ({_why(estimate, half)})")
                 claimed = claimed or claim is not None
     message = (
         f"Too wide: {listed(wide)}."
         if wide
-        else f"All intervals are narrow enough (half width at most {shown(max(half or 0.0 for half, _ in halves))})."
+        else f"All intervals are narrow enough (half width at most {shown(max(half or 0.0 for half, *_ in halves))})."
     )
     outcome = (Outcome.FLAG if claimed else Outcome.NOTE) if wide else Outcome.PASS
     head = ("Class", "Metric", "Estimate", "Half width", "Wanted")
-    worst, limit = max(halves, key=lambda pair: inf if pair[0] is None else pair[0] / pair[1])
+    worst, limit, cases = max(halves, key=lambda one: inf if one[0] is None else one[0] / one[1])
     return CohortResult(
-        outcome, message, value=worst, limit=limit, unit="half width", n=int(cohort.questions[0].rows.size),
+        outcome, message, value=worst, limit=limit, unit="half width", n=cases,
         tables=(Table(title="Precision of the headline numbers", head=head, rows=tuple(rows)),),
     )  # fmt: skip
 

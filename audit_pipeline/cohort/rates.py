@@ -8,7 +8,7 @@ from math import exp, log, sqrt
 import numpy as np
 
 from audit_pipeline.cohort.declare import Estimate
-from audit_pipeline.cohort.proportions import Z_95, clustered_proportion, effective
+from audit_pipeline.cohort.proportions import FEWEST, Z_95, clustered_proportion, effective
 from audit_pipeline.cohort.record import Cohort, Ints, Question
 from audit_pipeline.cohort.wording import estimate_of
 from audit_pipeline.records import Mask, Task
@@ -99,7 +99,7 @@ def balanced(sensitivity: Estimate, specificity: Estimate) -> Estimate:
     above = [one.high - one.value for one in both if one.value is not None and one.high is not None]
     if len(below) < 2:
         reason = next(one.reason for one in both if one.low is None)
-        return Estimate(value=value, low=None, high=None, n=n, reason=reason)
+        return Estimate(value=None, low=None, high=None, n=n, reason=reason)
     low, high = (value + sign * sqrt(sum(one**2 for one in parts)) / 2 for sign, parts in ((-1, below), (1, above)))
     return Estimate(value=value, low=low, high=high, n=n)
 
@@ -121,6 +121,9 @@ def ratio(first: Counts, second: Counts, n: int) -> Estimate:
     (k1, n1), (k2, n2) = first, second
     if not n1 or not n2:
         return Estimate(value=None, low=None, high=None, n=n, reason="a kind of case is missing")
+    if min(n1, n2) < FEWEST:
+        reason = f"{min(n1, n2)} cases, an interval needs {FEWEST}"
+        return Estimate(value=None, low=None, high=None, n=n, reason=reason)
     if not k2:
         reason = "the ratio divides by a rate of 0" if k1 else "both rates are 0"
         return Estimate(value=None, low=None, high=None, n=n, reason=reason)

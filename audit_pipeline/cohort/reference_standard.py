@@ -22,6 +22,7 @@ Vector = NDArray[np.float64]
 Truth = NDArray[np.bool_]
 LONGEST_LIST = 30
 SUSPECT_BELOW = 0.5
+COEFFICIENTS = ("kappa", "AC1")
 """Probability that a prediction gives to its label: a label that is more probable than not is no suspect."""
 
 
@@ -182,10 +183,11 @@ def weak_reference(cohort: Cohort, *, limit: float = 0.6, noted: float = 0.8, dr
     taken = np.random.default_rng(cohort.seed).integers(len(codes), size=(draws, len(codes)))
     kappa, agreement = agreement_of(codes)
     value = max(kappa, agreement)
-    low, high = _spread([max(agreement_of(codes[rows])) for rows in taken])
+    which = int(agreement > kappa)
+    low, high = _spread([agreement_of(codes[rows])[which] for rows in taken])
     message = (
         f"{len(columns)} readers agree with kappa {shown(kappa)} and AC1 {shown(agreement)} on "
-        f"{counted(len(complete), 'study', 'studies')} (the larger: {shown(low)} to {shown(high)})."
+        f"{counted(len(complete), 'study', 'studies')} ({COEFFICIENTS[which]}: {shown(low)} to {shown(high)})."
     )
     outcome = Outcome.FLAG if value < limit else Outcome.NOTE if value < noted else Outcome.PASS
     return CohortResult(
@@ -193,7 +195,7 @@ def weak_reference(cohort: Cohort, *, limit: float = 0.6, noted: float = 0.8, dr
         message,
         value=value,
         limit=limit,
-        unit="kappa" if kappa >= agreement else "AC1",
+        unit=COEFFICIENTS[which],
         n=len(complete),
         low=low,
         high=high,

@@ -70,7 +70,8 @@ def metadata_predict(cohort: Cohort, *, limit: float = 0.6, margin: float = 0.05
     if raised:
         outcome = Outcome.CRITICAL if alone.auroc >= image.auroc - margin else Outcome.FLAG
     message = (
-        f"{listed([within(field.name) for field in fields])} alone predict {name} with an AUROC of "
+        f"{listed([within(field.name) for field in fields])} alone "
+        f"{'predict' if alone.auroc > 0.5 else 'do not predict'} {name}: AUROC "
         f"{with_interval(alone.auroc, alone.low, alone.high)} (n = {alone.n}); the model reaches {shown(image.auroc)}."
     )
     table = Table(title="Label from metadata alone", head=("Class", "Metadata", "Model"), rows=tuple(rows))
@@ -189,7 +190,8 @@ def shortcut_in_use(
         for one in raised
     ]
     message = f"Within the labels the probability follows {listed(named)}." if raised else (
-        f"Within the labels no fact of the acquisition moves the probability; nearest: {within(worst.field.name)}, "
+        f"Within the labels no fact of the acquisition is shown to move the probability; smallest p: "
+        f"{within(worst.field.name)}, "
         f"effect {shown(worst.found.effect)}, adjusted {p_shown(worst.adjusted)} (n = {worst.found.n})."
     )  # fmt: skip
     outcome = (

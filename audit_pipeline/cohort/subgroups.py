@@ -205,7 +205,8 @@ def _gap_table(gaps: list[Gap]) -> Table:
         title="Groups against the rest",
         head=("Class", "Column", "Value", "Metric", "In the group", "In the rest", "Difference", "Adjusted p", "Kind"),
         rows=tuple(rows),
-        note="Planned groups: Holm; exploratory ones: Benjamini and Hochberg. Intervals are 95 %.",
+        note="Planned groups: Holm; exploratory ones: Benjamini and Hochberg. Differences with 95 % "
+        "intervals: of proportions Newcombe and Fisher's test, of AUROC DeLong with the variance of Newcombe (2006).",
     )
 
 

@@ -259,11 +259,11 @@ def _spreads(gauges: Sequence[Row], context: ReportContext) -> list[Flowable]:
         rows.append(
             [
                 str(one["code"]),
-                mode.title if mode else numbers.MISSING,
+                ", ".join(filter(None, [mode.title if mode else numbers.MISSING, str(one["unit"])])),
                 statistics_text.estimate(one["raised"]),
                 numbers.number(one["n"]),
                 *(numbers.short(value) for value in (low, middle, high)),
-                numbers.short(one["limit"]),
+                cohort_pages.limit_of(one),
                 group_charts.spread(one, 20 * mm) if one["quantiles"] else numbers.MISSING,
             ]
         )

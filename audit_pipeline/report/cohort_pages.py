@@ -48,7 +48,7 @@ FMEA_NOTE = (
     "Severity S, occurrence O and invisibility from 1 to 5, 5 worst. O: from the studies of this cohort (none, above "
     "0, 1, 5 and 20 %), with fewer than 100 judged studies never below the expected grade. Invisible before: without "
     "this tool; after: from the sensitivity that the test bench measured, a dash where it was not measured (its "
-    "interval: chapter How often the checks err). The products only order the rows."
+    "interval: chapter How often the checks err). Rows by severity, then by the product."
 )
 
 
@@ -95,15 +95,19 @@ def overview(checks: Sequence[Row]) -> Flowable:
             marks.MarkedWord(Outcome(one["outcome"])),
             _value(one),
             str(one["unit"]) or numbers.MISSING,
-            _limit(one),
-            numbers.number(one["n"]) if one["n"] else numbers.MISSING,
+            limit_of(one),
+            numbers.number(one["n"]) if one["n"] and _is_answered(one) else numbers.MISSING,
             _chance(one["p_value"]) if one.get("p_value") is not None else numbers.MISSING,
-            numbers.MISSING if Outcome(one["outcome"]) is Outcome.NOT_EVALUABLE else str(one["kind"]),
+            str(one["kind"]) if _is_answered(one) else numbers.MISSING,
         ]
         for one in checks
     ]
     head = ("Code", "Check", "Outcome", "Value (95 % interval)", "Unit", "Limit", "n", "Adjusted p", "Kind")
     return tables.table(head, rows, (10.0, 43.0, 22.0, 27.0, 24.5, 11.5, 7.0, 17.0, 16.0), numeric=(6,))
+
+
+def _is_answered(one: Row) -> bool:
+    return Outcome(one["outcome"]) is not Outcome.NOT_EVALUABLE
 
 
 def _value(one: Row) -> str:
@@ -114,7 +118,8 @@ def _value(one: Row) -> str:
     return drawn if interval is None else f"{drawn} ({numbers.short(interval[0])} to {numbers.short(interval[1])})"
 
 
-def _limit(one: Row) -> str:
+def limit_of(one: Row) -> str:
+    """Return a limit with the side on which it allows values, where there is one."""
     if one["limit"] is None:
         return numbers.MISSING
     sign = {"above": vocabulary.AT_MOST, "below": vocabulary.AT_LEAST}.get(str(one["direction"]), "")

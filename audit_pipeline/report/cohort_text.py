@@ -24,12 +24,13 @@ LADDER = (
 )
 FALSIFICATION = (
     "Without the body or on even grey the AUROC should be 0.5; without letters or border it should stay. Brackets: 95 "
-    "% intervals of each number alone, differences by DeLong's test for the same studies; E06 tests them together and "
-    "adjusts. Exploratory: no limit was declared."
+    "% intervals of each number alone, differences by DeLong's test for the same studies; E06 tests what "
+    "was replaced together and adjusts, not even grey, noise or wider padding. Exploratory: no limit was declared."
 )
 MAPS = (
     "A map passes when no check that judges it raised a flag, and at least one gave an answer. Brackets: 95 % Wilson "
-    "interval over maps. Cells with evidence: share of the cells that speak for the class; peak: highest value of maps "
+    "interval over maps; those of one study are not independent, so it is wider in truth. "
+    "Cells with evidence: share of the cells that speak for the class; peak: highest value of maps "
     "that are not blank; both as median with 5 and 95 % quantiles."
 )
 DETECTORS = (
@@ -262,7 +263,7 @@ def detectors(measured: Sequence[Row]) -> str:
     quiet = [one["quiet"] for one in measured if one["quiet"]["n"]]
     false, clean = sum(one["n"] - one["k"] for one in quiet), sum(one["n"] for one in quiet)
     alarms = f"; on clean studies {numbers.share(false, clean)} answers are false alarms" if clean else ""
-    return f"Of {len(planted)} checks with planted faults, {good} find at least 95 % of them{alarms}."
+    return f"Of {len(planted)} checks with planted faults, {good} found at least 95 % of them{alarms}."
 
 
 def fmea(rows: Sequence[Row]) -> str:

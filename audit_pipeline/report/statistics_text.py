@@ -36,7 +36,9 @@ RELIABILITY = (
 )
 BENEFIT = (
     "Net benefit: true calls less false ones, weighed by the odds of the threshold probability, per study (Vickers and "
-    "Elkin 2006). Shaded: pointwise 95 % interval. It reads the probabilities as they are: see calibration."
+    "Elkin 2006). Shaded: pointwise 95 % interval of the model; better means that the "
+    "differences to both defaults exclude 0, where at least 10 studies lie on either side of "
+    "the threshold. It reads the probabilities as they are: see calibration."
 )
 
 
@@ -251,7 +253,7 @@ def benefit_sentence(one: Row) -> str:
         )
     return (
         f"Acting on {name_of(one)} is better than acting on all studies and on none for threshold probabilities "
-        f"{text.listed(ranges)}, by the pointwise 95 % intervals (n = {found['n']})."
+        f"{text.listed(ranges)}, by the pointwise 95 % intervals of the difference (n = {found['n']})."
     )
 
 

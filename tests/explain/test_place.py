@@ -115,6 +115,13 @@ def test_the_mass_weighted_peak_lies_between_equal_neighbours_and_ignores_other_
     np.testing.assert_allclose(peak_centre(values), (1, 2.5))
 
 
+def test_the_middle_of_evidence_around_a_hollow_is_its_highest_cell():
+    values = np.ones((5, 5), np.float32)
+    values[1:4, 1:4] = 0.0
+    values[0, 3] = 1.5
+    np.testing.assert_allclose(peak_centre(values), (0, 3))
+
+
 @pytest.mark.parametrize("values", [np.zeros((3, 3)), -np.ones((3, 3))])
 def test_without_positive_evidence_there_is_no_peak_centre(values):
     assert peak_centre(values.astype(np.float32)) is None
