@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from audit_pipeline.checks import catalogue, run_checks
 from audit_pipeline.checks.declare import Check, Result, finding_of
-from audit_pipeline.checks.run import run_each
+from audit_pipeline.checks.run import judge_each_map, run_each
 from audit_pipeline.config import ChecksSection
 from audit_pipeline.errors import ConfigError
+from audit_pipeline.evidence import Reference
 from audit_pipeline.findings import FailureMode, Outcome
 from audit_pipeline.records import Task
 
@@ -62,6 +63,21 @@ def test_settings_reach_the_check():
     assert by_margin[0.05].outcome is Outcome.PASS
     assert by_margin[0.2].outcome is Outcome.NOTE
     assert by_margin[0.2].limit == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(("clean", "outcome"), [(1e3, Outcome.FLAG), (1e-3, Outcome.PASS)])
+def test_a_map_is_weighed_against_the_reference_as_the_study_is(clean, outcome):
+    values = {"weak_map": np.linspace(0.9 * clean, 1.1 * clean, 120)}
+    empty = np.zeros((120, 1), np.float32)
+    evidence = make_evidence(
+        make_explanation(3 * focal((7, 7), (3, 3))),
+        reference=Reference(features=empty, intensities=empty, digest="", values=values),
+    )
+    settings = ChecksSection()
+    findings = run_checks(evidence, settings)
+    whole = {one.code: one.outcome for one in findings}
+    assert whole["D08"] is outcome
+    assert judge_each_map(evidence, settings, findings)["gradcam", 0]["D08"] is outcome
 
 
 def test_unknown_settings_stop_the_run_before_any_check():

@@ -17,6 +17,7 @@ from audit_pipeline.checks.map_removal import (
 )
 from audit_pipeline.evidence import Answer
 from audit_pipeline.findings import Outcome
+from audit_pipeline.records import PartScores
 
 GRIDS = [(8, 8), (5, 6, 6)]
 
@@ -53,6 +54,29 @@ def test_a_fall_that_other_places_cause_too_says_nothing_about_polarity():
 @pytest.mark.parametrize("falls", [[0.2, 0.0, *NULL], [-1.0, 0.0, *NULL], [1.5, 0.0, 1.6, *NULL[1:]]])
 def test_a_map_whose_removal_does_no_more_than_chance_is_unfaithful(falls):
     assert unfaithful_map(evidence_with(falls)).outcome is Outcome.FLAG
+
+
+def test_where_other_slices_step_in_the_shifted_maps_alone_judge():
+    parts = PartScores(
+        kind="slice", rule="the largest", logits={"nodule": (3.0, 2.0, 1.0)}, counted={"nodule": (0,)}, axis=0,
+        centres=((0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (2.0, 0.0, 0.0)),
+    )  # fmt: skip
+    for falls, outcome in (([0.5, 0.0, *NULL], Outcome.PASS), ([0.2, 0.0, *NULL], Outcome.FLAG)):
+        evidence = evidence_with(falls)
+        evidence = replace(evidence, prediction=replace(evidence.prediction, parts=parts))
+        found = unfaithful_map(evidence)
+        assert (found.outcome, found.limit) == (outcome, None)
+        assert "other slices step in" in found.message
+
+
+def test_a_map_with_less_than_a_tenth_of_evidence_says_what_was_removed():
+    evidence = evidence_with([2.8, -0.1, *NULL])
+    first = evidence.explanations[0]
+    for side, said in ((4, "all that the map names (0.391 % of the input)"), (60, "the strongest 10 %")):
+        values = np.zeros_like(first.on_input)
+        values[:side, :side] = 1.0
+        drawn = replace(evidence, explanations=(replace(first, on_input=values),))
+        assert said in unfaithful_map(drawn).message
 
 
 def test_a_convincing_fall_may_be_matched_once():

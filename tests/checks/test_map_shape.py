@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from evidence_factories import focal, make_evidence, make_explanation
+from evidence_factories import focal, make_evidence, make_explanation, make_prediction
 
 from audit_pipeline.checks.map_measures import neighbour_correlation
 from audit_pipeline.checks.map_shape import ALTERNATING, diffuse_map, empty_map, fragmented_map, one_slice
 from audit_pipeline.findings import Outcome
+from audit_pipeline.records import PartScores
 
 
 @pytest.mark.parametrize("grid", [(7, 7), (4, 4, 4)])
@@ -175,3 +176,17 @@ def test_cells_that_have_nothing_in_common_hardly_ever_alternate():
     assert {pairs for _, pairs in found} == {2 * 13 * 14}
     assert np.mean([value < -ALTERNATING / np.sqrt(pairs) for value, pairs in found]) < 0.01
     assert neighbour_correlation(np.ones((3, 3))) == (None, 12)
+
+
+def test_a_model_that_counts_two_slices_is_not_blamed_for_evidence_in_two():
+    values = np.zeros((8, 7, 7))
+    values[2:4] = 1.0
+    parts = PartScores(
+        kind="slice", rule="the mean of the 2 highest", logits={"nodule": (0.0,) * 8}, counted={"nodule": (2, 3)},
+        axis=0, centres=tuple((float(place), 0.0, 0.0) for place in range(8)),
+    )  # fmt: skip
+    evidence = make_evidence(make_explanation(values), prediction=replace(make_prediction(), parts=parts))
+    assert one_slice(make_evidence(make_explanation(values))).outcome is Outcome.FLAG
+    found = one_slice(evidence)
+    assert found.outcome is Outcome.NOT_EVALUABLE
+    assert "counts 2 slices" in found.message

@@ -206,6 +206,21 @@ def test_reports_are_rendered_again_from_the_records_alone(tmp_path, whole):
     assert verify(run) == ()
 
 
+@pytest.mark.untraced
+@pytest.mark.parametrize("name", ["record.json", "run.json"])
+def test_a_changed_record_is_neither_drawn_again_nor_resumed(tmp_path, studies, whole, name):
+    run = shutil.copytree(whole.folder, tmp_path / "run")
+    place = next(run.rglob(name))
+    place.write_bytes(place.read_bytes().replace(b'"pass"', b'"note"', 1).replace(b'"standard"', b'"screen"', 1))
+    before = contents(run)
+    with pytest.raises(StoreError, match="is not as the run wrote it"):
+        render_reports(run)
+    with pytest.raises(StoreError, match="is not as the run wrote it"):
+        run_audit(configuration(tmp_path, studies, "run"))
+    assert contents(run) == before
+    assert any(name in one for one in verify(run))
+
+
 def test_shards_together_are_the_whole_run(tmp_path, studies, whole):
     config = configuration(tmp_path, studies, "parts", report=BARE)
     parts = [run_audit(config, shard=(part, 3)) for part in (1, 2, 3)]
