@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 
 from audit_pipeline.records import Task
+
+BETWEEN_LABELS = re.compile(r"[|;]")
+"""Between the names of a label with several findings (multilabel)."""
 
 
 def conclude(
@@ -25,3 +29,20 @@ def conclude(
     reached = [pair for pair in pairs if pair[0] in thresholds and pair[1] >= thresholds[pair[0]]]
     free = [pair for pair in pairs if pair[0] not in thresholds]
     return (max(reached or free or pairs, key=lambda pair: pair[1])[0],)
+
+
+def true_classes(label: str, classes: Collection[str], task: Task) -> frozenset[str] | None:
+    """Return the classes that a label says are present; None when it cannot be understood.
+
+    Multiclass: the label is the name of a class, and any other text is not understood. Binary: the name of the
+    positive class, or ``1``; every other text is negative. Multilabel: names separated by ``|`` or ``;``; names that
+    are no class of the model are ignored, so ``normal`` has no class present. Case does not matter.
+    """
+    by_name = {name.casefold(): name for name in classes}
+    if task is Task.MULTICLASS:
+        name = by_name.get(label.strip().casefold())
+        return None if name is None else frozenset({name})
+    if task is Task.BINARY and label.strip() == "1":
+        return frozenset(by_name.values())
+    given = {part.strip().casefold() for part in BETWEEN_LABELS.split(label)}
+    return frozenset(name for key, name in by_name.items() if key in given)

@@ -127,7 +127,8 @@ def _lines(found: Verification, *, is_run: bool) -> list[str]:
 
 def _sentence(one: SignatureFacts) -> str:
     reason = f" ({one.reason})" if one.reason else ""
+    vouched = ", self-signed: nobody else vouches for the name" if one.is_self_signed else ""
     return (
         f"signed as {one.meaning}{reason} by {one.name} on {one.time}, covers {one.covers}; "
-        f"certificate of {one.subject}, SHA-256 {one.certificate_sha256}"
+        f"certificate of {one.subject}, SHA-256 {one.certificate_sha256}{vouched}"
     )

@@ -20,8 +20,10 @@ FEWEST_LEVEL = 5
 """Studies of one value within a stratum below which the value is pooled with the other rare ones."""
 
 MOST_LEVELS = 12
-OF_THE_PATIENT = frozenset({"age", "sex", "ethnicity", "PatientAge", "PatientSex", "EthnicGroup"})
-"""Facts of the person: they may rightly go with disease, so they are shown and never flagged as a shortcut."""
+OF_THE_PATIENT = frozenset({"age", "sex", "gender", "ethnic", "ethnicity", "race"})
+"""Words for facts of the person: they may rightly go with disease, so they are shown, never flagged as a shortcut."""
+
+WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 AGE = re.compile(r"^(\d{3})([YMWD])$")
 PER_YEAR: Mapping[str, float] = {"Y": 1.0, "M": 12.0, "W": 52.18, "D": 365.25}
@@ -37,8 +39,12 @@ class Field:
 
     @property
     def is_of_the_patient(self) -> bool:
-        """Whether it describes the person rather than the acquisition."""
-        return self.name in OF_THE_PATIENT
+        """Whether it describes the person rather than the acquisition.
+
+        >>> [Field(name=name).is_of_the_patient for name in ("PatientAge", "age_band", "SEX", "dosage", "Manufacturer")]
+        [True, True, True, False, False]
+        """
+        return any(word.lower() in OF_THE_PATIENT for word in WORD.findall(self.name))
 
     def taken(self, rows: Ints) -> Field:
         """Return the field of some studies."""

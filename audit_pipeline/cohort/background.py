@@ -37,6 +37,11 @@ class Look:
     p_value: float
     words: str
 
+    @property
+    def measured(self) -> Estimate:
+        """What `size` is, with its interval."""
+        return self.area if self.loss is None else self.loss
+
 
 @cohort_check(
     "E06",
@@ -82,7 +87,7 @@ def background_signal(cohort: Cohort, *, limit: float = 0.55, loss: float = 0.05
     return CohortResult(
         Outcome.FLAG if raised else Outcome.PASS, message, value=worst.size, limit=least[worst.variant],
         unit="AUROC" if worst.variant in WITHOUT_PATIENT else "AUROC lost", n=worst.area.n,
-        p_value=float(adjusted.min()), tables=(table,),
+        low=worst.measured.low, high=worst.measured.high, p_value=float(adjusted.min()), tables=(table,),
     )  # fmt: skip
 
 
@@ -103,5 +108,6 @@ def _look(cohort: Cohort, question: Question, variant: str, limit: float) -> Loo
                     p_value=p_value, words=words)  # fmt: skip
     gap = paired(question.scores[known], scores[known], truth, clusters)
     lost = Estimate(value=gap.value, low=gap.low, high=gap.high, n=found.n)
+    words = f"{words}, lost {with_interval(gap.value, gap.low, gap.high)}"
     return Look(question=question.name, variant=variant, area=area(found), loss=lost, size=gap.value,
-                p_value=gap.p_value if gap.value > 0 else 1.0, words=f"{words}, lost {shown(gap.value)}")  # fmt: skip
+                p_value=gap.p_value if gap.value > 0 else 1.0, words=words)  # fmt: skip

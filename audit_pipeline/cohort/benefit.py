@@ -22,6 +22,7 @@ class Benefit:
     """Net benefit per study at every threshold probability, with pointwise 95 % intervals.
 
     model, low, high : of acting where the probability reaches the threshold; treat_all : of acting on every study
+    above_all, above_all_low, above_all_high : model less treating all, of the same studies
     is_better : whether the intervals of the model less treating all and of the model less treating none lie above 0,
         and at least 10 studies are decided unlike each of the two
     """
@@ -32,6 +33,9 @@ class Benefit:
     low: tuple[float, ...]
     high: tuple[float, ...]
     treat_all: tuple[float, ...]
+    above_all: tuple[float, ...]
+    above_all_low: tuple[float, ...]
+    above_all_high: tuple[float, ...]
     is_better: tuple[bool, ...]
 
 
@@ -51,21 +55,23 @@ def benefit(scores: Matrix, truth: Mask, clusters: Ints) -> Benefit | None:
     member = np.unique(clusters, return_inverse=True)[1].astype(np.int64)
     most = mean_of(truth.astype(np.float64), member)[2]
     thresholds = np.arange(1, STEPS + 1) / (STEPS + 1)
-    rows: list[tuple[float, float, float, float, bool]] = []
+    rows: list[tuple[float, ...]] = []
+    is_better: list[bool] = []
     for threshold in thresholds:
         gain = np.where(truth, 1.0, -threshold / (1 - threshold))
         acted = (scores >= threshold) * gain
         model, low, reach = mean_of(acted, member)
         high = min(reach, most)
-        above_all = mean_of(acted - gain, member)[1]
+        above_all = mean_of(acted - gain, member)
         decided = int((scores >= threshold).sum())
         enough = min(decided, truth.size - decided) >= FEWEST
-        rows.append((model, low, high, float(gain.mean()), enough and low > 0 and above_all > 0))
-    columns = [tuple(round(value, DECIMALS) for value in column) for column in list(zip(*rows, strict=True))[:4]]
-    means, lows, highs, defaults = columns
+        rows.append((model, low, high, float(gain.mean()), *above_all))
+        is_better.append(enough and low > 0 and above_all[1] > 0)
+    columns = [tuple(round(value, DECIMALS) for value in column) for column in zip(*rows, strict=True)]
+    means, lows, highs, defaults, above, above_low, above_high = columns
     return Benefit(
         n=truth.size, thresholds=tuple(thresholds.tolist()), model=means, low=lows, high=highs, treat_all=defaults,
-        is_better=tuple(row[4] for row in rows),
+        above_all=above, above_all_low=above_low, above_all_high=above_high, is_better=tuple(is_better),
     )  # fmt: skip
 
 

@@ -46,12 +46,14 @@ class CohortResult(Judgement):
 
     n : studies behind the value; low, high : its 95 % interval
     p_value : of the hypothesis that nothing is wrong, adjusted for everything the check tried; None for a rule
+    is_planned : the comparison behind the value was declared beforehand, though no limit was
     """
 
     n: int = 0
     low: float | None = None
     high: float | None = None
     p_value: float | None = None
+    is_planned: bool = False
     tables: tuple[Table, ...] = ()
 
 
@@ -60,6 +62,7 @@ class CohortFinding:
     """A finding on the whole cohort, with the cases behind it, its interval and the tables for the report.
 
     is_confirmatory : tested against a limit that was declared before the data were seen; the others are exploratory
+    is_planned : see `CohortResult`
     """
 
     finding: Finding
@@ -67,6 +70,7 @@ class CohortFinding:
     low: float | None = None
     high: float | None = None
     is_confirmatory: bool = False
+    is_planned: bool = False
     tables: tuple[Table, ...] = ()
 
 
@@ -150,5 +154,6 @@ def finding_of(mode: FailureMode, result: CohortResult, *, is_confirmatory: bool
         low=finite(result.low),
         high=finite(result.high),
         is_confirmatory=is_confirmatory,
+        is_planned=result.is_planned,
         tables=result.tables,
     )

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-from audit_pipeline.cohort.summary import DEVELOPMENT_SPLITS, true_classes
-from audit_pipeline.records import Status
-from audit_pipeline.study_record import StudyRecord
+from audit_pipeline.cohort.summary import DEVELOPMENT_SPLITS
+from audit_pipeline.conclusion import true_classes
+from audit_pipeline.records import Status, Task
+from audit_pipeline.study_record import PredictionFacts, StudyRecord
 
 NO_LABEL = "no label"
 OF_DEVELOPMENT = "helped to make the model"
@@ -56,15 +57,18 @@ def why_not_analysed(record: StudyRecord) -> str:
         return NO_LABEL
     if record.facts.get("split", "").casefold() in DEVELOPMENT_SPLITS:
         return OF_DEVELOPMENT
-    return "" if true_classes(str(record.label), record.prediction) is not None else UNKNOWN_LABEL
+    return "" if _truth(str(record.label), record.prediction) is not None else UNKNOWN_LABEL
 
 
 def is_wrong(record: StudyRecord) -> bool | None:
     """Return whether the conclusion differs from the label; None where the study is not analysed."""
     if record.prediction is None or why_not_analysed(record):
         return None
-    truth = true_classes(str(record.label), record.prediction)
-    return truth != frozenset(record.prediction.predicted)
+    return _truth(str(record.label), record.prediction) != frozenset(record.prediction.predicted)
+
+
+def _truth(label: str, prediction: PredictionFacts) -> frozenset[str] | None:
+    return true_classes(label, prediction.probabilities, Task(prediction.task))
 
 
 def _reasons(records: Sequence[StudyRecord], status: Status) -> dict[str, int]:

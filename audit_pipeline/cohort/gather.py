@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from audit_pipeline.cohort.record import Cohort, Ints, LeftOut, Plan
-from audit_pipeline.cohort.summary import SERIOUSNESS, true_classes
+from audit_pipeline.cohort.summary import SERIOUSNESS
+from audit_pipeline.conclusion import true_classes
 from audit_pipeline.evidence import Traits
 from audit_pipeline.findings import Outcome
-from audit_pipeline.records import Floats, Mask, Matrix, Scalar, Status, sealed
+from audit_pipeline.records import Floats, Mask, Matrix, Scalar, Status, Task, sealed
 from audit_pipeline.study_record import PredictionFacts, StudyRecord
 
 OWN_FACTS = frozenset({"split", "patient", "site", "period", "cause"})
@@ -108,7 +109,8 @@ def _truth(
     truth = np.zeros((len(audited), len(classes)), dtype=np.bool_)
     is_labelled = np.zeros(len(audited), dtype=np.bool_)
     for place, (record, prediction) in enumerate(zip(audited, predictions, strict=True)):
-        found = true_classes(record.label, prediction) if (record.label or "").strip() and record.label else None
+        label = (record.label or "").strip()
+        found = true_classes(label, classes, Task(prediction.task)) if label else None
         if found is not None:
             is_labelled[place] = True
             truth[place] = [name in found for name in classes]
@@ -202,6 +204,6 @@ def _left_out(record: StudyRecord, like: PredictionFacts) -> LeftOut:
     return LeftOut(
         key=record.study,
         reason=record.error.code if record.error else "no prediction",
-        truth=true_classes(label, like) if label else None,
+        truth=true_classes(label, like.probabilities, Task(like.task)) if label else None,
         facts=record.facts,
     )

@@ -72,8 +72,8 @@ def label_noise(cohort: Cohort, *, limit: float = 0.05, alpha: float = 0.05) -> 
         outcome = Outcome.FLAG if noise.rate > limit else Outcome.NOTE
     rate = "{} % ({} to {} %)".format(*(shown(100 * one) for one in (noise.rate, noise.low, noise.high)))
     message = (
-        f"An estimated {rate} of the labels of {question.name} are flipped (n = {noise.n}, adjusted "
-        f"{p_shown(float(adjusted[worst]))})."
+        f"An estimated {rate} of the labels of {question.name} are flipped (n = {noise.n}, one-sided "
+        f"adjusted {p_shown(float(adjusted[worst]))})."
     )
     return CohortResult(
         outcome, message, value=noise.rate, limit=limit, unit="share of labels", n=noise.n,

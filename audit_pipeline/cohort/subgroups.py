@@ -87,8 +87,9 @@ def subgroup_gap(cohort: Cohort, *, alpha: float = 0.05, margin: float = 0.05) -
         message = f"None of {tried} shows a gap of at least {shown(margin)} beyond chance; nearest: {nearest}."
     return CohortResult(
         Outcome.FLAG if found else Outcome.PASS, message, value=size, limit=margin,
-        unit=f"gap in {worst.metric}", n=worst.group.n + worst.rest.n, low=_least(worst.gap), high=_most(worst.gap),
-        p_value=min(1.0, worst.adjusted * families), tables=(_gap_table(gaps),),
+        unit=f"absolute gap in {worst.metric}", n=worst.group.n + worst.rest.n, low=_least(worst.gap),
+        high=_most(worst.gap), p_value=min(1.0, worst.adjusted * families), is_planned=worst.planned,
+        tables=(_gap_table(gaps),),
     )  # fmt: skip
 
 

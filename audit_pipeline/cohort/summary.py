@@ -11,6 +11,7 @@ import numpy as np
 
 from audit_pipeline.cohort.discrimination import discrimination
 from audit_pipeline.cohort.proportions import Proportion, clustered_proportion
+from audit_pipeline.conclusion import true_classes
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Status, Task
 from audit_pipeline.study_record import PredictionFacts, StudyRecord
@@ -29,9 +30,6 @@ DEVELOPMENT_SPLITS = frozenset(
     {"train", "training", "tune", "tuning", "val", "valid", "validation", "dev", "development"}
 )
 """Values of the column split whose studies helped to make the model; they are never counted as performance."""
-
-LABEL_SEPARATORS = "|;"
-"""Between the names of a label with several findings (multilabel)."""
 
 
 ClassPerformance = TypedDict(
@@ -130,31 +128,12 @@ def _labelled(records: Sequence[StudyRecord]) -> tuple[list[Labelled], int]:
             continue
         if record.facts.get("split", "").casefold() in DEVELOPMENT_SPLITS:
             continue
-        truth = true_classes(str(record.label), record.prediction)
+        truth = true_classes(str(record.label), record.prediction.probabilities, Task(record.prediction.task))
         if truth is None:
             unknown += 1
         else:
             usable.append((record.prediction, truth, record.facts.get("patient") or record.study))
     return usable, unknown
-
-
-def true_classes(label: str, prediction: PredictionFacts) -> frozenset[str] | None:
-    """Return the classes that a label says are present; None when it cannot be understood.
-
-    Multiclass: the label is the name of a class, and any other text is not understood. Binary: the name of the
-    positive class, or ``1``; every other text is negative. Multilabel: names separated by ``|`` or ``;``; names that
-    are no class of the model are ignored, so ``normal`` has no class present. Case does not matter.
-    """
-    by_name = {name.casefold(): name for name in prediction.probabilities}
-    if prediction.task == Task.MULTICLASS:
-        name = by_name.get(label.strip().casefold())
-        return None if name is None else frozenset({name})
-    if prediction.task == Task.BINARY and label.strip() == "1":
-        return frozenset(by_name.values())
-    for separator in LABEL_SEPARATORS:
-        label = label.replace(separator, "\n")
-    given = {part.strip().casefold() for part in label.split("\n")}
-    return frozenset(name for key, name in by_name.items() if key in given)
 
 
 def _performance(labelled: Sequence[Labelled]) -> tuple[ClassPerformance, ...]:

@@ -151,9 +151,11 @@ def described(cohort: Cohort | None, records: Sequence[StudyRecord]) -> dict[str
 
 
 def _kind(one: CohortFinding) -> str:
-    """Return whether a finding tests a limit declared beforehand, follows a rule, or was found by looking."""
+    """Return whether a finding tests what was declared beforehand, follows a rule, or was found by looking."""
     if one.is_confirmatory:
         return "declared"
+    if one.is_planned:
+        return "planned"
     return "rule" if one.finding.p_value is None else "exploratory"
 
 

@@ -84,7 +84,7 @@ def _indexed(file: Path, settings: LoadSettings, account: Account) -> Header | N
 
 def _series_plans(headers: Sequence[Header], lost: set[Path], settings: LoadSettings, account: Account) -> list[Plan]:
     """Return the images of one series; `lost` are folders with a damaged file of unknown series."""
-    is_damaged = any(one.damage is not None and not is_projection(one) for one in headers)
+    damaged = sum(one.damage is not None and not is_projection(one) for one in headers)
     frames, is_short = _frames([one for one in headers if one.damage is None], settings, account)
     plans = []
     for header in frames:
@@ -93,9 +93,11 @@ def _series_plans(headers: Sequence[Header], lost: set[Path], settings: LoadSett
     placed = [one for one in frames if not is_projection(one)]
     if not placed:
         return plans
-    if is_damaged or is_short or any(one.path.parent in lost for one in placed):
+    if damaged or is_short or any(one.path.parent in lost for one in placed):
+        found = f"{damaged} of {len(headers)} files" if damaged else "a file"
         message = (
-            "a file of the series is damaged, so the volume would have a hole or end early; transfer the series again"
+            f"{found} of the series {'are' if damaged > 1 else 'is'} damaged, so the volume would have a hole or end "
+            "early; transfer the series again"
         )
         account.refuse(IncompleteSeriesError(message), [one.path for one in placed])
         return plans

@@ -42,7 +42,7 @@ def index(records: Sequence[StudyRecord], context: ReportContext, facts: AuditFa
     if rows:
         table = tables.table(INDEX_HEAD, rows, INDEX_MM, type_style="dense")
         items += [table, tables.words(INDEX_NOTE, "caption")]
-    return [*items, *_without_result(others)]
+    return [*items, *_without_result(others, facts)]
 
 
 def _row(record: StudyRecord, context: ReportContext, facts: AuditFacts) -> list[tables.Cell]:
@@ -64,7 +64,7 @@ def _lamp(outcome: Outcome, code: str, link: str) -> Flowable:
     return layout.MarkedParagraph(outcome, tables.words(words, "dense"), link)
 
 
-def _without_result(records: Sequence[StudyRecord]) -> list[Flowable]:
+def _without_result(records: Sequence[StudyRecord], facts: AuditFacts) -> list[Flowable]:
     if not records:
         return []
     rows = [
@@ -73,11 +73,12 @@ def _without_result(records: Sequence[StudyRecord]) -> list[Flowable]:
             vocabulary.STATUS_WORDS[record.status],
             record.error.code if record.error else numbers.MISSING,
             text.cut(record.error.message, 400) if record.error else vocabulary.NO_MESSAGE,
+            numbers.digest(facts.digests.get(record.study, "")),
         ]
         for record in records
     ]
-    head = ("Study", "Status", "Reason", "What was found")
-    table = tables.table(head, rows, (24.0, 15.0, 38.0, 101.0), type_style="dense")
+    head = ("Study", "Status", "Reason", "What was found", "Record")
+    table = tables.table(head, rows, (24.0, 15.0, 36.0, 81.0, 22.0), type_style="dense")
     return [Heading("Refused and failed studies", level=1), table]
 
 

@@ -37,6 +37,7 @@ GAP_MM = 5.0
 MOST_BESIDE = 2
 """Classes whose charts have their numbers beside them."""
 
+BENEFIT_KEYS = ("model", "low", "high", "treat_all", "above_all", "above_all_low", "above_all_high")
 BENEFITS_AT = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)
 
 
@@ -300,11 +301,11 @@ def _benefits(one: Row, width_mm: float) -> Flowable:
     wanted = {*BENEFITS_AT, *([one["threshold"]] if one["threshold"] is not None else [])}
     grid = found["thresholds"]
     places = sorted({min(range(len(grid)), key=lambda at: abs(grid[at] - value)) for value in wanted})
-    head = ("Threshold probability", "Net benefit of the model", "Of acting on all")
+    head = ("Threshold probability", "Net benefit of the model", "Of acting on all", "Model less all")
     rows = []
     for at in places:
-        value, low, high, of_all = (numbers.fixed(found[key][at], 3) for key in ("model", "low", "high", "treat_all"))
-        rows.append([numbers.short(grid[at]), f"{value} ({low} to {high})", of_all])
+        value, low, high, of_all, above, least, most = (numbers.fixed(found[key][at], 3) for key in BENEFIT_KEYS)
+        rows.append([numbers.short(grid[at]), f"{value} ({low} to {high})", of_all, f"{above} ({least} to {most})"])
     return cohort_pages.fitted(head, rows, page_mm=width_mm)
 
 

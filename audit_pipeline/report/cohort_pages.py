@@ -34,15 +34,17 @@ AFTER_NUMBERS_MM = 1.9
 NAMES_OF_FIELDS = frozenset({"Field", "Column", "What"})
 """Columns of the tables of checks that hold header keywords and names of columns."""
 
-KIND_WORDS = {"declared": " (declared beforehand)", "exploratory": " (exploratory)", "rule": ""}
+KIND_WORDS = {
+    "declared": " (declared beforehand)", "planned": " (planned)", "exploratory": " (exploratory)", "rule": "",
+}  # fmt: skip
 RAISED = (*vocabulary.MATTERING, Outcome.NOTE)
 
 NO_CHECKS = "The checks of the whole cohort did not run."
 EXPLORATORY = (
     "Adjusted p: of the hypothesis that nothing is wrong, over everything that the check tried; a value beyond its "
     "limit passes where chance explains it. A dash: a rule, which needs no test. Exploratory: found by looking, not "
-    "tested against a limit that was declared beforehand. A flag of an exploratory check holds against all tests of "
-    "this table together (Holm, 5 %); a note does not."
+    "tested against a limit that was declared beforehand; planned: the comparison was declared, its limit was not. A "
+    "flag of either holds against all tests of this table together (Holm, 5 %); a note does not."
 )
 FMEA_NOTE = (
     "Severity S, occurrence O and invisibility from 1 to 5, 5 worst. O: from the studies of this cohort (none, above "

@@ -20,7 +20,8 @@ NO_MAPS = "Not evaluable. No audited study has an explanation; name methods unde
 LADDER = (
     "Every answer is one that a check asked for. Brackets: 95 % intervals, Wilson for shares, DeLong for the same "
     "studies for differences (changed less unchanged); of several classes the one that loses most. Ring: unchanged "
-    "input. Exploratory: no limit was declared."
+    "input. The changes named above are the worst of all, their intervals not adjusted for that choice. Exploratory: "
+    "no limit was declared."
 )
 FALSIFICATION = (
     "Without the body or on even grey the AUROC should be 0.5; without letters or border it should stay. Brackets: 95 "

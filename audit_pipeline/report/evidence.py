@@ -34,6 +34,7 @@ class Shown:
     """A record with its panels, and the questions the pages ask about them.
 
     panels : the evidence; intake : what went in, see `INTAKE`
+    digest : SHA-256 of the record as the report carries it, "" where it is not known
     is_tight : whether pictures and type are smaller, so that much content takes fewer pages
     """
 
@@ -41,6 +42,7 @@ class Shown:
     panels: tuple[Panel, ...]
     context: ReportContext
     intake: tuple[Panel, ...] = ()
+    digest: str = ""
     is_tight: bool = False
 
     @property
@@ -139,11 +141,12 @@ def _scale(alike: Sequence[ExplanationFacts], sign: Sign, scope: str) -> Scale:
     return study_scale(extremes, floors, sign=sign, unit=alike[0].unit, scope=scope)
 
 
-def shown(record: StudyRecord, panels: Sequence[Panel], context: ReportContext) -> Shown:
-    """Return record, panels and context bound together."""
+def shown(record: StudyRecord, panels: Sequence[Panel], context: ReportContext, digest: str = "") -> Shown:
+    """Return record, panels, context and the digest of the record bound together."""
     return Shown(
         record=record,
         panels=tuple(panel for panel in panels if panel.role not in INTAKE),
         intake=tuple(panel for panel in panels if panel.role in INTAKE),
         context=context,
+        digest=digest,
     )

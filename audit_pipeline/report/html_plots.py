@@ -13,6 +13,9 @@ from audit_pipeline.report.plots import TICK, WHITE, Fill, Plot, Point, Sign, St
 ENLARGED = 1.45
 """CSS pixels per point on paper."""
 
+WIDE = 300.0
+"""Points on paper beyond which a plot keeps its size on a narrow screen and is scrolled, as a table is."""
+
 ANCHORS = {"left": "start", "centre": "middle", "right": "end"}
 
 
@@ -29,7 +32,9 @@ def figure(plot: Plot) -> Markup:
         role="img",
         aria_label=plot.alternative,
     )
-    return tag("figure", svg)
+    if plot.width <= WIDE:
+        return tag("figure", svg)
+    return tag("figure", tag("div", svg, class_="scroll", tabindex=0, role="group", aria_label="Chart"))
 
 
 def _steps(points: tuple[Point, ...], height: float) -> str:

@@ -34,7 +34,9 @@ MOST_BYTES = 2_900_000
 LARGEST_SIDE = 480
 
 
-def render_study_html(record: StudyRecord, panels: Sequence[Panel], context: ReportContext) -> bytes:
+def render_study_html(
+    record: StudyRecord, panels: Sequence[Panel], context: ReportContext, *, digest: str = ""
+) -> bytes:
     """Return the page of one study, drawn from its record and panels alone; UTF-8, at most 3 MB.
 
     It says what the PDF says, from the same functions, and asks no network for anything. The same arguments give the
@@ -45,6 +47,7 @@ def render_study_html(record: StudyRecord, panels: Sequence[Panel], context: Rep
     record : what is kept of the study
     panels : the slices to show
     context : facts of the run
+    digest : SHA-256 of the record as the PDF carries it, to be printed
 
     Raises
     ------
@@ -54,13 +57,13 @@ def render_study_html(record: StudyRecord, panels: Sequence[Panel], context: Rep
     fonts.register()
     layers = Layers(MOST_BYTES, LARGEST_SIDE)
     checks = frozenset(finding.code for finding in record.findings)
-    shown = evidence.shown(record, panels, context)
+    shown = evidence.shown(record, panels, context, digest)
     with fonts.for_screen():
         writer = Writer(layers, lambda picture: _described(shown, picture), checks)
         if record.status is Status.AUDITED:
             content = _audited(writer, shown)
         else:
-            content = writer.write(refusal_page.story(record, context))
+            content = writer.write(refusal_page.story(record, context, digest))
         return html_page.framed(frontage.of_study(record, context), writer, content)
 
 

@@ -24,6 +24,7 @@ from audit_pipeline.study_record import StudyRecord
 
 FACTS_MM = (38.0, 140.0)
 NO_GLYPH = "No font here has some characters of this record; their code points are printed."
+ATTACHED = "record.json as attached"
 LEAST_ROOM = 38 * mm
 """With less left on a page the checks start on the next one."""
 
@@ -39,7 +40,7 @@ def story(shown: Shown) -> list[Flowable]:
         *check_table.story(shown),
         *_input(shown, type_style),
         *layer_table.layer_story(record.model.layer_choice, type_style),
-        *provenance(record, shown.context, type_style),
+        *provenance(record, shown.context, shown.digest, type_style),
     ]
 
 
@@ -65,7 +66,7 @@ def _input(shown: Shown, type_style: str) -> list[Flowable]:
     ]
 
 
-def provenance(record: StudyRecord, context: ReportContext, type_style: str = "dense") -> list[Flowable]:
+def provenance(record: StudyRecord, context: ReportContext, digest: str, type_style: str = "dense") -> list[Flowable]:
     """Return who made this report from what, and how to verify it without a network."""
     model, image, prediction = record.model, record.image, record.prediction
     device = f"{prediction.device}, {prediction.precision}" if prediction else "no prediction was made"
@@ -80,6 +81,7 @@ def provenance(record: StudyRecord, context: ReportContext, type_style: str = "d
         ("Model input SHA-256", (image.input_digest if image else "") or "not recorded"),
         ("Software", text.software(context.versions)),
         ("Run, record", f"{context.run}, {record.schema}"),
+        (f"{ATTACHED}, SHA-256", digest or "not recorded"),
         ("Dates", vocabulary.DATES),
     ]
     if fonts.lacking(_words_of(record)):

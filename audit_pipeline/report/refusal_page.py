@@ -24,7 +24,7 @@ from audit_pipeline.report.context import ReportContext
 from audit_pipeline.study_record import PredictionFacts, StudyRecord
 
 
-def story(record: StudyRecord, context: ReportContext) -> list[Flowable]:
+def story(record: StudyRecord, context: ReportContext, digest: str = "") -> list[Flowable]:
     """Return the flowables of the page."""
     word = text.capital(vocabulary.STATUS_WORDS[record.status])
     outcome = Outcome.CRITICAL if record.status is Status.REFUSED else Outcome.ERROR
@@ -39,7 +39,7 @@ def story(record: StudyRecord, context: ReportContext) -> list[Flowable]:
     ]
     if record.findings:
         items += [*check_table.story(evidence.shown(record, (), context)), Spacer(1, 2 * mm)]
-    return [*items, *record_pages.provenance(record, context)]
+    return [*items, *record_pages.provenance(record, context, digest)]
 
 
 def _facts(record: StudyRecord) -> list[tuple[str, str]]:

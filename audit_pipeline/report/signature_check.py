@@ -49,6 +49,7 @@ def _facts(signature: EmbeddedPdfSignature) -> SignatureFacts:
         certificate_sha256=hashlib.sha256(certificate.dump()).hexdigest(),
         covers="the whole file" if is_whole else "its revision",
         is_certifying=signature.docmdp_level is not None,
+        is_self_signed=bool(certificate.self_issued),
     )
 
 

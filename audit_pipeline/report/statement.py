@@ -75,6 +75,7 @@ class SignatureFacts:
 
     name, meaning, reason : as the signer gave them; time : as the signer's clock showed it, ISO 8601, UTC
     subject, certificate_sha256 : of the certificate; whether to trust it is the reader's decision
+    is_self_signed : its holder issued the certificate, so nobody else vouches for the name
     covers : "the whole file", or "its revision" where further signatures follow
     """
 
@@ -86,3 +87,4 @@ class SignatureFacts:
     certificate_sha256: str
     covers: str
     is_certifying: bool
+    is_self_signed: bool

@@ -36,9 +36,9 @@ RELIABILITY = (
 )
 BENEFIT = (
     "Net benefit: true calls less false ones, weighed by the odds of the threshold probability, per study (Vickers and "
-    "Elkin 2006). Shaded: pointwise 95 % interval of the model; better means that the "
-    "differences to both defaults exclude 0, where at least 10 studies lie on either side of "
-    "the threshold. It reads the probabilities as they are: see calibration."
+    "Elkin 2006). Shaded: pointwise 95 % interval of the model. Model less all: the paired difference, with its own "
+    "interval. Better: it and the net benefit of the model, which is the difference to acting on none, exclude 0, "
+    "where at least 10 studies lie on either side of the threshold. Probabilities stand as given, see calibration."
 )
 
 

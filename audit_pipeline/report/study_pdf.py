@@ -31,7 +31,12 @@ MOST_PAGES = 6
 
 
 def render_study(
-    record: StudyRecord, panels: Sequence[Panel], context: ReportContext, attached: Mapping[str, bytes] | None = None
+    record: StudyRecord,
+    panels: Sequence[Panel],
+    context: ReportContext,
+    attached: Mapping[str, bytes] | None = None,
+    *,
+    digest: str = "",
 ) -> bytes:
     """Return the PDF of one study, drawn from its record and panels alone.
 
@@ -44,6 +49,7 @@ def render_study(
     panels : the slices to show; the axial plane through the evidence (or the first panel) becomes the key image
     context : facts of the run
     attached : name -> content of the files the report carries, see `archive.KINDS`
+    digest : SHA-256 of the record as it is attached, to be printed
 
     Raises
     ------
@@ -59,8 +65,8 @@ def render_study(
         attached=attached or {},
     )
     if not is_audited:
-        return build(refusal_page.story(record, context), front)
-    shown = evidence.shown(record, panels, context)
+        return build(refusal_page.story(record, context, digest), front)
+    shown = evidence.shown(record, panels, context, digest)
     is_tight = pages_of(_story(shown), front) > MOST_PAGES
     return build(_story(replace(shown, is_tight=is_tight)), front)
 

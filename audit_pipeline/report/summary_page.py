@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, KeepInFrame, Paragraph, Spacer
 
+from audit_pipeline.conclusion import BETWEEN_LABELS, true_classes
 from audit_pipeline.findings import Finding, Outcome
 from audit_pipeline.records import Task
 from audit_pipeline.report import (
@@ -32,14 +33,11 @@ from audit_pipeline.report.context import ReportContext
 from audit_pipeline.report.document import Heading
 from audit_pipeline.report.evidence import Shown
 from audit_pipeline.report.figures import EDGE, ColourBar, Picture, furniture, scale_for
-from audit_pipeline.study_record import StudyRecord
+from audit_pipeline.study_record import PredictionFacts, StudyRecord
 from audit_pipeline.wording import counted
 
 MOST_FINDINGS = 5
 MAP_FAMILY = "D"
-SEPARATOR = "|"
-"""Between the classes of a label, where a study can have several."""
-
 KEY_HEIGHT, LEAST_KEY_HEIGHT, KEY_CAPTION = 88 * mm, 50 * mm, 48 * mm
 LONGEST_MESSAGE, LONGEST_ADVICE = 260, 180
 CLAUSE_END = re.compile(r"[.;,] ")
@@ -111,9 +109,20 @@ def _conclusion(record: StudyRecord) -> list[Flowable]:
         *(tables.words(words, "caption") for words in [answers.range_sentence(record)] if words),
     ]
     if record.label is not None:
-        label = record.label.replace(SEPARATOR, ", ") if record.prediction.task == Task.MULTILABEL else record.label
-        items.append(tables.words(f"Reference label: {text.cut(label, 120)}", "body"))
+        items.append(tables.words(_label(record.label, record.prediction), "body"))
     return items
+
+
+def _label(label: str, prediction: PredictionFacts) -> str:
+    """Return the label, and whether the conclusion agrees with it."""
+    task = Task(prediction.task)
+    present = true_classes(label, prediction.probabilities, task)
+    words = BETWEEN_LABELS.sub(", ", label) if task is Task.MULTILABEL else label
+    told = f"Reference label: {text.cut(words, 120)}."
+    if present is None:
+        return f"{told} It names no class of the model."
+    agrees = present == frozenset(prediction.predicted)
+    return f"{told} The conclusion {'agrees with' if agrees else 'differs from'} it."
 
 
 def _lamps(record: StudyRecord) -> list[Flowable]:

@@ -89,6 +89,7 @@ def test_sign_and_verify_tell_the_signature(run, report, key):
     assert "Every file is as the run wrote it." in found.output
     assert "covers the whole file; certificate of" in found.output
     assert "Dr Ada Example" in found.output
+    assert "self-signed: nobody else vouches for the name" in found.output
 
 
 @pytest.mark.usefixtures("password")

@@ -37,6 +37,16 @@ def test_the_interval_is_that_of_a_mean_over_independent_studies(case):
     assert found.model[29] - found.low[29] == pytest.approx(reach, abs=2e-6)
 
 
+def test_the_difference_to_acting_on_all_is_paired(case):
+    scores, truth = case
+    found = benefit(scores, truth, np.arange(500))
+    lost = np.where(scores >= 0.3, 0, np.where(truth, 1, -0.3 / 0.7))  # what the model leaves out of acting on all
+    assert found.above_all[29] == pytest.approx(found.model[29] - found.treat_all[29], abs=2e-6)
+    reach = 1.959964 * lost.std(ddof=1) / np.sqrt(500)
+    assert found.above_all_low[29] == pytest.approx(found.above_all[29] - reach, abs=2e-6)
+    assert found.above_all_high[29] == pytest.approx(found.above_all[29] + reach, abs=2e-6)
+
+
 def test_no_interval_reaches_above_that_of_the_prevalence_which_no_net_benefit_exceeds():
     truth = np.arange(60) < 30
     scores = np.where(truth, 0.99, 0.1)

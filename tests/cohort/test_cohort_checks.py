@@ -106,6 +106,8 @@ def test_a_gap_in_a_declared_group_says_group_metric_and_size():
     assert "sensitivity of nodule where manufacturer is" in found.finding.message
     planned = [row for row in found.tables[0].rows if row[8] == "planned"]
     assert {row[1] for row in planned} == {"Manufacturer"}
+    assert found.is_planned
+    assert not judged("E01", cohort).is_planned
 
 
 @pytest.mark.parametrize("variant", ["border_removed", "text_removed", "padding_changed", "grained"])
@@ -116,6 +118,17 @@ def test_a_model_that_gets_worse_without_its_surroundings_reads_them(clean, vari
     found = judged("E06", lost).finding
     assert found.outcome is Outcome.FLAG
     assert variant.replace("_", " ") in found.message
+    whole = judged("E06", lost)
+    assert whole.low < whole.finding.value < whole.high
+
+
+def test_a_band_of_age_is_a_fact_of_the_person_and_no_shortcut(clean):
+    groups = np.where(clean.probabilities[:, 1] > np.median(clean.probabilities[:, 1]), "a", "b")
+
+    def outcome(column):
+        return judged("E05", replace(clean, subgroups={column: tuple(groups)}, header={}, sites=())).finding.outcome
+
+    assert [outcome(column) for column in ("scanner", "age_band")] == [Outcome.CRITICAL, Outcome.NOTE]
 
 
 def test_repeated_patients_widen_what_is_said(clean):

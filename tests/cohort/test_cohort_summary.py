@@ -7,7 +7,6 @@ from dataclasses import asdict
 import pytest
 
 from audit_pipeline.cohort import summarise, worst_first
-from audit_pipeline.cohort.summary import true_classes
 from audit_pipeline.findings import Finding, Outcome, Verdict
 from audit_pipeline.records import Status, Task
 from audit_pipeline.study_record import Failure, ModelFacts, PredictionFacts, StudyRecord
@@ -119,24 +118,6 @@ def test_a_label_that_names_no_class_is_counted_and_left_out():
 
 def test_refused_studies_have_no_part_in_the_performance():
     assert summarise([record("1", label="a"), refused("2")]).labelled == 1
-
-
-@pytest.mark.parametrize(
-    ("label", "task", "names", "present"),
-    [
-        ("A", Task.MULTICLASS, ("a", "b"), {"a"}),
-        ("c", Task.MULTICLASS, ("a", "b"), None),
-        ("nodule", Task.BINARY, ("nodule",), {"nodule"}),
-        ("1", Task.BINARY, ("nodule",), {"nodule"}),
-        ("0", Task.BINARY, ("nodule",), set()),
-        ("normal", Task.BINARY, ("nodule",), set()),
-        ("a|b", Task.MULTILABEL, ("a", "b"), {"a", "b"}),
-        ("b; other", Task.MULTILABEL, ("a", "b"), {"b"}),
-        ("normal", Task.MULTILABEL, ("a", "b"), set()),
-    ],
-)
-def test_labels_are_understood_by_task(label, task, names, present):
-    assert true_classes(label, predicted(0.5, task, names)) == (None if present is None else frozenset(present))
 
 
 def test_the_summary_is_json_without_nan_and_independent_of_the_order():

@@ -511,3 +511,12 @@ def test_a_damaged_second_series_does_not_hide_the_first(written):
     assert [refusal.code for refusal in study.refusals] == ["MissingSlicesError"]
     assert len(study.files) == 11
     assert codes(study)["A30"].value == 5
+
+
+def test_a_series_with_a_damaged_file_says_how_many_are(written):
+    folder = written(Bench().slices())
+    files = sorted(folder.iterdir())
+    for file in files[2:4]:
+        file.write_bytes(file.read_bytes()[:700])
+    with pytest.raises(IncompleteSeriesError, match=f"2 of {len(files)} files of the series are damaged"):
+        load_study(folder)

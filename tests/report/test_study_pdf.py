@@ -28,8 +28,24 @@ def test_page_one_tells_class_probability_threshold_and_both_verdicts(volume_pdf
     assert "nodule probability 0.897, threshold 0.5" in first
     assert "Prediction: flag, decided by C04" in first
     assert "Explanation: critical, decided by D19" in first
-    assert "Reference label: nodule" in first
+    assert "Reference label: nodule. The conclusion agrees with it." in first
     assert "Reviewer's verdict" in first
+
+
+@pytest.mark.parametrize(
+    ("label", "told"),
+    [("no nodule", "The conclusion differs from it."), ("opacity", "It names no class of the model.")],
+)
+def test_page_one_says_when_the_label_contradicts_the_conclusion(volume, label, told):
+    first = words(render_study(replace(volume[0], label=label), volume[1], context()), 0)
+    assert f"Reference label: {label}. {told}" in first
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_the_digest_of_the_attached_record_is_printed(volume, is_refused):
+    record = refused_record() if is_refused else volume[0]
+    page = words(render_study(record, () if is_refused else volume[1], context(), digest="ab" * 32))
+    assert f"record.json as attached, SHA-256 {'ab' * 32}" in page
 
 
 def test_page_one_counts_every_outcome_and_names_what_matters_worst_first(volume_pdf):
