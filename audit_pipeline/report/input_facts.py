@@ -148,13 +148,13 @@ def source_digests(digests: Sequence[str]) -> str:
     """Return the first digests, shortened, with their count.
 
     >>> source_digests([]), source_digests(["a" * 64])
-    ('none recorded', '1 file: aaaaaaaaaaaa')
+    ('no SHA-256 recorded', 'SHA-256 of 1 file: aaaaaaaaaaaa')
     """
     if not digests:
-        return "none recorded"
+        return "no SHA-256 recorded"
     shown = [numbers.digest(one) for one in digests[:3]]
     rest = f" and {len(digests) - 3} more" if len(digests) > 3 else ""
-    return f"{counted(len(digests), 'file')}: {', '.join(shown)}{rest}"
+    return f"SHA-256 of {counted(len(digests), 'file')}: {', '.join(shown)}{rest}"
 
 
 def shares(invalid: float, padding: float) -> str:

@@ -18,7 +18,7 @@ from audit_pipeline.report.thumbnail import Thumbnail
 from audit_pipeline.wording import counted
 
 TITLE = "From the file to the model input"
-TALLEST, TIGHT_TALLEST = 34 * mm, 21 * mm
+TALLEST, TIGHT_TALLEST = 34 * mm, 19 * mm
 GAP, MOSAIC_GAP = 3 * mm, 1 * mm
 ACROSS = 5
 """Slices of the mosaic in a line."""

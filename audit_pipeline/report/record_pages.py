@@ -24,7 +24,6 @@ from audit_pipeline.study_record import StudyRecord
 
 FACTS_MM = (38.0, 140.0)
 NO_GLYPH = "No font here has some characters of this record; their code points are printed."
-ATTACHED = "record.json as attached"
 LEAST_ROOM = 38 * mm
 """With less left on a page the checks start on the next one."""
 
@@ -70,29 +69,24 @@ def provenance(record: StudyRecord, context: ReportContext, digest: str, type_st
     """Return who made this report from what, and how to verify it without a network."""
     model, image, prediction = record.model, record.image, record.prediction
     device = f"{prediction.device}, {prediction.precision}" if prediction else "no prediction was made"
+    sources = input_facts.source_digests(image.source_digests if image else ())
     facts = [
         ("Model", f"{model.name} {model.version}, {model.network or 'network not stated'}, {model.task}"),
         ("Intended use", model.intended_use or context.intended_use or "not stated"),
         ("Model card SHA-256", model.card_sha256 or "not recorded"),
         ("Weights SHA-256", model.weights_sha256 or "not recorded"),
         ("Device, precision", device),
-        ("Input files", input_facts.dispositions(record.files)),
-        ("Source SHA-256", input_facts.source_digests(image.source_digests if image else ())),
+        ("Input files, SHA-256", f"{input_facts.dispositions(record.files).rstrip('.')}; {sources}"),
         ("Model input SHA-256", (image.input_digest if image else "") or "not recorded"),
         ("Software", text.software(context.versions)),
-        ("Run, record", f"{context.run}, {record.schema}"),
-        (f"{ATTACHED}, SHA-256", digest or "not recorded"),
+        ("Run, record, its SHA-256", f"{context.run}, {record.schema}, {digest or 'not recorded'}"),
         ("Dates", vocabulary.DATES),
     ]
     if fonts.lacking(_words_of(record)):
         facts.append(("Fonts", f"{NO_GLYPH} {text.capital(wide_fonts.HOW_TO_GET)}."))
-    steps = [f"{number}. {step}" for number, step in enumerate(vocabulary.VERIFY, start=1)]
-    return [
-        Heading("Provenance"),
-        tables.pairs(facts, FACTS_MM, type_style=type_style),
-        Heading("How to verify this report offline", level=1),
-        tables.words(" ".join(steps), "caption"),
-    ]
+    steps = " ".join(f"{number}. {step}" for number, step in enumerate(vocabulary.VERIFY, start=1))
+    facts.append(("How to verify offline", steps))
+    return [Heading("Provenance"), tables.pairs(facts, FACTS_MM, type_style=type_style)]
 
 
 def _words_of(record: StudyRecord) -> list[str]:

@@ -60,13 +60,12 @@ WHAT_TO_DO_ELSE = "Start the run again; if it fails in the same way, report the 
 
 VERIFY = (
     "Run \u201caudit-pipeline verify RUN\u201d: it checks digests, chain and signatures, and names any difference.",
-    "Run \u201caudit-pipeline report RUN\u201d: the same records and code give the same report again, byte for byte.",
-    "Compare the digests of weights and source files with those of the files you hold (\u201csha256sum FILE\u201d).",
+    "Run \u201caudit-pipeline report RUN\u201d: the same records and code give the same bytes again.",
+    "Compare the digests of weights and source files with those of your files (\u201csha256sum FILE\u201d).",
 )
 
 DATES = (
-    "run.json in the run folder holds when the run began and ended; a signature holds when it was given. The pages "
-    "carry no date, so that the same input gives the same report."
+    "In run.json of the run folder and in signatures; pages carry none, so that the same input gives the same report."
 )
 NO_MESSAGE = "No message was recorded."
 LIMITS = (

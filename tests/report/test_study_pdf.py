@@ -45,7 +45,7 @@ def test_page_one_says_when_the_label_contradicts_the_conclusion(volume, label, 
 def test_the_digest_of_the_attached_record_is_printed(volume, is_refused):
     record = refused_record() if is_refused else volume[0]
     page = words(render_study(record, () if is_refused else volume[1], context(), digest="ab" * 32))
-    assert f"record.json as attached, SHA-256 {'ab' * 32}" in page
+    assert f"Run, record, its SHA-256 5f0c9a7be312, {volume[0].schema}, {'ab' * 32}" in page
 
 
 def test_page_one_counts_every_outcome_and_names_what_matters_worst_first(volume_pdf):
