@@ -79,7 +79,7 @@ def test_a_map_with_lines_but_next_to_no_colour_is_called_faint():
 
 
 def test_a_report_says_where_its_dates_stand(volume_pdf):
-    assert "run.json in the run folder holds when the run began and ended" in words(volume_pdf)
+    assert "In run.json of the run folder and in signatures; pages carry none" in words(volume_pdf)
 
 
 def test_no_method_is_named_by_its_identifier_in_the_table_of_checks(volume):

@@ -197,7 +197,7 @@ def test_every_stage_has_an_instruction():
 
 
 def test_many_source_files_are_counted():
-    assert input_facts.source_digests(["a" * 64] * 3) == "3 files: aaaaaaaaaaaa, aaaaaaaaaaaa, aaaaaaaaaaaa"
+    assert input_facts.source_digests(["a" * 64] * 3) == "SHA-256 of 3 files: aaaaaaaaaaaa, aaaaaaaaaaaa, aaaaaaaaaaaa"
     assert input_facts.source_digests(["a" * 64] * 5).endswith("and 2 more")
 
 
