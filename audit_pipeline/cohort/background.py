@@ -18,11 +18,14 @@ from audit_pipeline.multiplicity import holm
 from audit_pipeline.records import Matrix
 from audit_pipeline.wording import listed, shown
 
-WITHOUT_PATIENT = ("body_removed", "border_only", "text_only")
+WITHOUT_PATIENT = ("body_removed", "border_only", "text_only", "constant", "noise")
 """Variants of the input that hold nothing of the patient: a model that still tells the classes reads something else."""
 
-WITHOUT_SURROUNDINGS = ("border_removed", "text_removed", "padding_changed", "grained")
+WITHOUT_SURROUNDINGS = ("border_removed", "text_removed", "padding_changed", "padding_widened", "grained")
 """Variants that hold the patient: a model that gets worse read what was taken out."""
+
+NAMES = {"constant": "even grey", "noise": "noise alone", "grained": "noise softened"}
+"""What sentences call a variant whose name is not its words."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +79,7 @@ def background_signal(cohort: Cohort, *, limit: float = 0.55, loss: float = 0.05
     worst = looks[int(np.argmin(adjusted))]
     message = f"{listed([one.words for one in raised or [worst]])}, adjusted {p_shown(float(adjusted.min()))}."
     rows: list[tuple[Cell, ...]] = [
-        (one.question, one.variant.replace("_", " "), one.area, one.loss, float(p))
+        (one.question, _named(one.variant), one.area, one.loss, float(p))
         for one, p in zip(looks, adjusted, strict=True)
     ]
     table = Table(
@@ -101,7 +104,7 @@ def _look(cohort: Cohort, question: Question, variant: str, limit: float) -> Loo
     if found.auroc is None or found.low is None or found.high is None:
         return None
     numbers = with_interval(found.auroc, found.low, found.high)
-    words = f"AUROC of {question.name} with {variant.replace('_', ' ')}: {numbers} (n = {found.n})"
+    words = f"AUROC of {question.name} with {_named(variant)}: {numbers} (n = {found.n})"
     if variant in WITHOUT_PATIENT:
         p_value = exceeds(scores[known], truth, clusters, limit)
         return Look(question=question.name, variant=variant, area=area(found), loss=None, size=found.auroc,
@@ -111,3 +114,7 @@ def _look(cohort: Cohort, question: Question, variant: str, limit: float) -> Loo
     words = f"{words}, lost {with_interval(gap.value, gap.low, gap.high)}"
     return Look(question=question.name, variant=variant, area=area(found), loss=lost, size=gap.value,
                 p_value=gap.p_value if gap.value > 0 else 1.0, words=words)  # fmt: skip
+
+
+def _named(variant: str) -> str:
+    return NAMES.get(variant, variant.replace("_", " "))

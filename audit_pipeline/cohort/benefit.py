@@ -25,6 +25,8 @@ class Benefit:
     above_all, above_all_low, above_all_high : model less treating all, of the same studies
     is_better : whether the intervals of the model less treating all and of the model less treating none lie above 0,
         and at least 10 studies are decided unlike each of the two
+    is_better_declared : the same by the estimates alone, at the declared prevalence with the sensitivity and the
+        specificity found here; empty where none is declared
     """
 
     n: int
@@ -37,14 +39,19 @@ class Benefit:
     above_all_low: tuple[float, ...]
     above_all_high: tuple[float, ...]
     is_better: tuple[bool, ...]
+    is_better_declared: tuple[bool, ...] = ()
 
 
-def benefit(scores: Matrix, truth: Mask, clusters: Ints) -> Benefit | None:
+def benefit(scores: Matrix, truth: Mask, clusters: Ints, prevalence: float | None = None) -> Benefit | None:
     """Return the decision curve of one class; None with fewer than 10 cases of a kind, or fewer than 10 patients.
 
     The net benefit is the mean over studies of ``acted (y - w (1 - y))`` with ``w = t / (1 - t)``; its variance is that
     of a mean, over patients where they repeat; the upper bound is at most that of the prevalence, which no net benefit
     exceeds. The differences to the defaults are means over the same studies.
+
+    Parameters
+    ----------
+    prevalence : declared for the place of use
 
     References
     ----------
@@ -57,6 +64,7 @@ def benefit(scores: Matrix, truth: Mask, clusters: Ints) -> Benefit | None:
     thresholds = np.arange(1, STEPS + 1) / (STEPS + 1)
     rows: list[tuple[float, ...]] = []
     is_better: list[bool] = []
+    is_better_declared: list[bool] = []
     for threshold in thresholds:
         gain = np.where(truth, 1.0, -threshold / (1 - threshold))
         acted = (scores >= threshold) * gain
@@ -67,12 +75,23 @@ def benefit(scores: Matrix, truth: Mask, clusters: Ints) -> Benefit | None:
         enough = min(decided, truth.size - decided) >= FEWEST
         rows.append((model, low, high, float(gain.mean()), *above_all))
         is_better.append(enough and low > 0 and above_all[1] > 0)
+        if prevalence is not None:
+            is_better_declared.append(enough and _is_better_at(prevalence, threshold, scores, truth))
     columns = [tuple(round(value, DECIMALS) for value in column) for column in zip(*rows, strict=True)]
     means, lows, highs, defaults, above, above_low, above_high = columns
     return Benefit(
         n=truth.size, thresholds=tuple(thresholds.tolist()), model=means, low=lows, high=highs, treat_all=defaults,
         above_all=above, above_all_low=above_low, above_all_high=above_high, is_better=tuple(is_better),
+        is_better_declared=tuple(is_better_declared),
     )  # fmt: skip
+
+
+def _is_better_at(prevalence: float, threshold: float, scores: Matrix, truth: Mask) -> bool:
+    """Return whether the net benefit at a prevalence exceeds those of acting on all and on none."""
+    called = scores >= threshold
+    lost = (1 - prevalence) * threshold / (1 - threshold)
+    model = prevalence * float(called[truth].mean()) - lost * float(called[~truth].mean())
+    return model > max(0.0, prevalence - lost)
 
 
 def mean_of(values: Matrix, member: Ints) -> tuple[float, float, float]:

@@ -36,6 +36,10 @@ class Side:
     rows: Ints
 
 
+LOWER_END = ", lower end"
+NOTE = "Counts from: the smallest change that matters; of an AUROC the lower end of its interval must reach it."
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
     """One thing compared: how large the change is in its own measure, from which size it counts, and its p-value."""
@@ -81,14 +85,22 @@ def drift_found(cohort: Cohort, *, alpha: float = 0.05, domain: float = 0.6) -> 
     message = f"Against {between}, {counts}: {'changed: ' if found else 'no change was shown; nearest: '}{told}."
     message += _expected(sides)
     rows: list[tuple[Cell, ...]] = [
-        (one.what, one.measure, one.estimate or one.size, one.least, one.before, one.after, one.adjusted)
+        (
+            one.what,
+            one.measure.removesuffix(LOWER_END),
+            one.estimate or one.size,
+            one.least,
+            one.before,
+            one.after,
+            one.adjusted,
+        )
         for one in changes
     ]
     head = ("What", "Measure", "Change", "Counts from", "Before", "After", "Adjusted p")
     return CohortResult(
         Outcome.FLAG if found else Outcome.PASS, message, value=worst.size, limit=worst.least,
         unit=worst.measure, n=int(sides[0].rows.size + sides[1].rows.size), p_value=worst.adjusted,
-        tables=(Table(title="Before and after", head=head, rows=tuple(rows)),),
+        tables=(Table(title="Before and after", head=head, rows=tuple(rows), note=NOTE),),
     )  # fmt: skip
 
 
@@ -183,7 +195,7 @@ def _outputs(before: Side, after: Side) -> Iterator[Change]:
     for question in after.cohort.questions:
         first, second = (log_odds(side.cohort.probabilities[side.rows, question.place]) for side in (before, after))
         found = ks_2samp(first, second)
-        yield Change(what=f"probability of {question.name}", measure="stability index", least=0.1,
+        yield Change(what=f"probability of {question.name}", measure="stability index above chance", least=0.1,
                      size=stability_index(first, second), before=first.size, after=second.size,
                      p_value=float(found.pvalue))  # fmt: skip
 
@@ -231,7 +243,7 @@ def _features(before: Side, after: Side, domain: float) -> Change | None:
     if found.auroc is None or found.low is None:
         return None
     estimate = Estimate(value=found.auroc, low=found.low, high=found.high, n=found.n)
-    return Change(what="features", measure="AUROC of before and after, lower end", size=found.low, least=domain,
+    return Change(what="features", measure=f"AUROC of before and after{LOWER_END}", size=found.low, least=domain,
                   before=before.rows.size, after=after.rows.size, p_value=exceeds(scores, is_after, singles, 0.5),
                   estimate=estimate)  # fmt: skip
 

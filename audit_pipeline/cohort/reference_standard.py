@@ -72,8 +72,8 @@ def label_noise(cohort: Cohort, *, limit: float = 0.05, alpha: float = 0.05) -> 
         outcome = Outcome.FLAG if noise.rate > limit else Outcome.NOTE
     rate = "{} % ({} to {} %)".format(*(shown(100 * one) for one in (noise.rate, noise.low, noise.high)))
     message = (
-        f"An estimated {rate} of the labels of {question.name} are flipped (n = {noise.n}, one-sided "
-        f"adjusted {p_shown(float(adjusted[worst]))})."
+        f"Labels of {question.name} contradict sure predictions as often as if {rate} of them were flipped (n = "
+        f"{noise.n}, one-sided adjusted {p_shown(float(adjusted[worst]))}); errors of a sure model look the same."
     )
     return CohortResult(
         outcome, message, value=noise.rate, limit=limit, unit="share of labels", n=noise.n,

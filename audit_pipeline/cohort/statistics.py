@@ -86,6 +86,7 @@ def _of_class(cohort: Cohort, question: Question) -> ClassStatistics:
     negatives = question.truth.size - positives
     too_few = min(positives, negatives) < FEWEST
     reason = f"{positives} positive and {negatives} negative, {FEWEST} of each are needed" if too_few else ""
+    claim = cohort.plan.claims.get(question.name)
     return ClassStatistics(
         name=question.name,
         n=int(question.rows.size),
@@ -98,5 +99,5 @@ def _of_class(cohort: Cohort, question: Question) -> ClassStatistics:
         scores=histogram(question.scores, question.truth),
         curve=curve(question.scores, question.truth, clusters, keep=() if threshold is None else (threshold,)),
         reliability=reliability(cohort, question),
-        benefit=benefit(question.scores, question.truth, clusters),
+        benefit=benefit(question.scores, question.truth, clusters, None if claim is None else claim.prevalence),
     )

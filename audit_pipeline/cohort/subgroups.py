@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -230,47 +230,65 @@ def subgroup_too_small(
     5 % finds with probability `power`. A group that was declared beforehand with fewer than 10 cases of a kind is
     flagged; one that is not declared, or has 10 but would only show gaps wider than `margin`, is noted.
     """
-    rows: list[tuple[Cell, ...]] = []
-    empty: list[str] = []
-    weak: list[str] = []
-    flagged, fewest = False, None
-    for question in cohort.questions:
-        clusters = cohort.clusters[question.rows]
-        for column, level, members in every_group(cohort):
-            inside = members[question.rows]
-            for metric, kind in (("positives", question.truth), ("negatives", ~question.truth)):
-                own, rest = (np.unique(clusters[side & kind]).size for side in (inside, ~inside))
-                fewest = own if fewest is None else min(fewest, own)
-                gap = detectable_gap(own, rest, expected, power) if own >= FEWEST else None
-                if own < FEWEST:
-                    empty.append(_size(column, level, counted(own, metric[:-1]), question.name))
-                    flagged = flagged or column in cohort.plan.groups
-                elif gap is None or gap > margin:
-                    weak.append(_size(column, level, counted(own, metric[:-1]), question.name))
-                rows.append((question.name, column, level, metric, own, rest, gap))
-    if not rows or fewest is None:
+    sizes = list(_sizes(cohort, expected, power))
+    if not sizes:
         raise NotEvaluable("No column divides the labelled studies into groups.")
-    parts = [f"fewer than {FEWEST} cases: {listed(empty, most=4)}"] if empty else []
-    parts += [f"gaps up to {shown(margin)} would be missed: {listed(weak, most=4)}"] if weak else []
-    message = f"Of {counted(len(rows), 'count')} in groups, {'; '.join(parts) or 'all are large enough'}."
-    outcome = Outcome.FLAG if flagged else Outcome.NOTE if parts else Outcome.PASS
+    empty = [one for one in sizes if one.own < FEWEST]
+    blind = [one for one in sizes if one.own >= FEWEST and one.gap is None]
+    weak = [one for one in sizes if one.gap is not None and one.gap > margin]
+    parts = [f"fewer than {FEWEST} cases: {_listed(empty)}"] if empty else []
+    if weak:
+        span = " to ".join(dict.fromkeys(shown(pick(one.gap or 0.0 for one in weak)) for pick in (min, max)))
+        parts.append(f"only gaps from {span} on would be found (power {shown(power)}): {_listed(weak)}")
+    parts += [f"too few in the rest for any gap: {_listed(blind)}"] if blind else []
+    message = f"Of {counted(len(sizes), 'count')} in groups, {'; '.join(parts) or 'all are large enough'}."
+    is_declared_empty = any(one.column in cohort.plan.groups for one in empty)
+    outcome = Outcome.FLAG if is_declared_empty else Outcome.NOTE if parts else Outcome.PASS
+    rows: list[tuple[Cell, ...]] = [
+        (one.question, one.column, one.level, one.kind, one.own, one.rest, one.gap) for one in sizes
+    ]
     table = Table(
         title="Size of the groups", rows=tuple(sorted(rows, key=lambda row: (row[4], row[:4]))),
         head=("Class", "Column", "Value", "Kind", "Patients", "In the rest", "Detectable gap"),
         note=f"Gap from {shown(expected)} found with power {shown(power)} at 5 %; a dash: too few cases for any.",
     )  # fmt: skip
+    fewest = min(one.own for one in sizes)
     return CohortResult(
         outcome, message, value=fewest, limit=FEWEST, unit="patients", n=len(cohort.keys), tables=(table,)
     )
 
 
-def _size(column: str, level: str, cases: str, name: str) -> str:
-    """Return a group with its number of cases.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Size:
+    """The positives or negatives of one class in one group: patients there and in the rest, and the detectable gap."""
 
-    >>> _size("PatientSex", "F", "1 negative", "nodule")
-    'patient sex F (1 negative of nodule)'
-    """
-    return f"{within(column)} {level} ({cases} of {name})"
+    question: str
+    column: str
+    level: str
+    kind: str
+    own: int
+    rest: int
+    gap: float | None
+
+    @property
+    def words(self) -> str:
+        """The group with its number of cases: ``patient sex F (1 negative of nodule)``."""
+        return f"{within(self.column)} {self.level} ({counted(self.own, self.kind[:-1])} of {self.question})"
+
+
+def _sizes(cohort: Cohort, expected: float, power: float) -> Iterator[Size]:
+    for question in cohort.questions:
+        clusters = cohort.clusters[question.rows]
+        for column, level, members in every_group(cohort):
+            inside = members[question.rows]
+            for kind, cases in (("positives", question.truth), ("negatives", ~question.truth)):
+                own, rest = (np.unique(clusters[side & cases]).size for side in (inside, ~inside))
+                gap = detectable_gap(own, rest, expected, power) if own >= FEWEST else None
+                yield Size(question=question.name, column=column, level=level, kind=kind, own=own, rest=rest, gap=gap)
+
+
+def _listed(sizes: Sequence[Size]) -> str:
+    return listed([one.words for one in sizes], most=4)
 
 
 def every_group(cohort: Cohort) -> Iterator[tuple[str, str, Mask]]:

@@ -8,6 +8,7 @@ from typing import Any
 from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, PageBreak, Paragraph, Spacer
 
+from audit_pipeline.findings import Outcome
 from audit_pipeline.report import (
     audit_gates,
     audit_text,
@@ -30,7 +31,7 @@ from audit_pipeline.report.document import Heading
 from audit_pipeline.study_record import StudyRecord
 from audit_pipeline.wording import counted
 
-MOST_GATES, MOST_CLASSES = 6, 5
+MOST_GATES, MOST_CLASSES, MOST_OF_COHORT = 6, 5, 4
 """Rows on page one; the chapters of the plan and of discrimination hold all of them."""
 
 PERFORMANCE_HEAD = ("Class", "Studies", "Positive", "AUROC (interval)", "Threshold", "Sensitivity", "Specificity")
@@ -120,6 +121,24 @@ def _important(records: Sequence[StudyRecord], summary: Summary, context: Report
         items.append(layout.MarkedParagraph(worst, paragraph, links.CHECKS))
     if not codes:
         items.append(tables.words(audit_text.nothing_raised(audited), "body"))
+    return [*items, *_important_of_cohort(summary)]
+
+
+def _important_of_cohort(summary: Summary) -> list[Flowable]:
+    """Return what the checks of the whole cohort flagged, worst first, as many as page one has room for."""
+    raised = [one for one in summary.get("cohort_checks") or () if Outcome(one["outcome"]) in vocabulary.MATTERING]
+    severity = {row["code"]: -row["severity"] for row in summary.get("fmea") or ()}
+    ranked = sorted(
+        raised, key=lambda one: (vocabulary.MATTERING.index(Outcome(one["outcome"])), severity.get(one["code"], 0))
+    )
+    items: list[Flowable] = []
+    for one in ranked[:MOST_OF_COHORT]:
+        words = fonts.bold(f"{one['code']}  {one['title']}") + fonts.markup(f". {text.cut(str(one['message']), 200)}")
+        paragraph = Paragraph(words, style.paragraph_style("body"))
+        items.append(layout.MarkedParagraph(Outcome(one["outcome"]), paragraph, chapters.anchor("cohort_checks")))
+    left = len(ranked) - MOST_OF_COHORT
+    if left > 0:
+        items.append(tables.words(f"{counted(left, 'more check')} of the cohort raised a flag.", "caption"))
     return items
 
 

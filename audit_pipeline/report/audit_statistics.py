@@ -37,7 +37,7 @@ GAP_MM = 5.0
 MOST_BESIDE = 2
 """Classes whose charts have their numbers beside them."""
 
-BENEFIT_KEYS = ("model", "low", "high", "treat_all", "above_all", "above_all_low", "above_all_high")
+MODEL, ABOVE = ("model", "low", "high"), ("above_all", "above_all_low", "above_all_high")
 BENEFITS_AT = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)
 
 
@@ -304,8 +304,8 @@ def _benefits(one: Row, width_mm: float) -> Flowable:
     head = ("Threshold probability", "Net benefit of the model", "Of acting on all", "Model less all")
     rows = []
     for at in places:
-        value, low, high, of_all, above, least, most = (numbers.fixed(found[key][at], 3) for key in BENEFIT_KEYS)
-        rows.append([numbers.short(grid[at]), f"{value} ({low} to {high})", of_all, f"{above} ({least} to {most})"])
+        model, above = (statistics_text.benefit_at(found, keys, at) for keys in (MODEL, ABOVE))
+        rows.append([numbers.short(grid[at]), model, numbers.fixed(found["treat_all"][at], 3), above])
     return cohort_pages.fitted(head, rows, page_mm=width_mm)
 
 

@@ -19,6 +19,10 @@ LEAST_ROOM = 55 * mm
 HEADED = 30 * mm
 """At most what a heading and its sentence take."""
 
+KIND_WORDS = {
+    "declared": " (declared beforehand)", "planned": " (planned)", "exploratory": " (exploratory)", "rule": "",
+}  # fmt: skip
+
 
 def anchor(name: str) -> str:
     """Return the place of a chapter in the document.
@@ -58,6 +62,11 @@ def is_evaluable(summary: Summary, *codes: str) -> bool:
     return any(one is not None and one["outcome"] not in silent for one in (check(summary, code) for code in codes))
 
 
+def kind(one: Any) -> str:
+    """Return whether a check of the cohort tested what was declared or explored; nothing where no test was made."""
+    return "" if Outcome(one["outcome"]) is Outcome.NOT_EVALUABLE else KIND_WORDS[str(one["kind"])]
+
+
 def said_by_checks(summary: Summary, codes: Sequence[str]) -> list[Flowable]:
     """Return a marked line for every check of the cohort that ran: code, title, message."""
     found = [one for code in codes if (one := check(summary, code)) is not None]
@@ -65,7 +74,7 @@ def said_by_checks(summary: Summary, codes: Sequence[str]) -> list[Flowable]:
         layout.MarkedParagraph(
             Outcome(one["outcome"]),
             Paragraph(
-                fonts.bold(f"{one['code']}  {one['title']}. ") + fonts.markup(str(one["message"])),
+                fonts.bold(f"{one['code']}  {one['title']}{kind(one)}. ") + fonts.markup(str(one["message"])),
                 style.paragraph_style("body"),
             ),
         )

@@ -10,7 +10,7 @@ from reportlab.platypus import Flowable, PageBreak, Paragraph, Spacer
 
 from audit_pipeline import terms
 from audit_pipeline.findings import Outcome
-from audit_pipeline.report import audit_text, fonts, layout, marks, numbers, style, tables, vocabulary
+from audit_pipeline.report import audit_text, chapters, fonts, layout, marks, numbers, style, tables, vocabulary
 from audit_pipeline.report.document import Heading
 
 Row = Mapping[str, Any]
@@ -34,9 +34,6 @@ AFTER_NUMBERS_MM = 1.9
 NAMES_OF_FIELDS = frozenset({"Field", "Column", "What"})
 """Columns of the tables of checks that hold header keywords and names of columns."""
 
-KIND_WORDS = {
-    "declared": " (declared beforehand)", "planned": " (planned)", "exploratory": " (exploratory)", "rule": "",
-}  # fmt: skip
 RAISED = (*vocabulary.MATTERING, Outcome.NOTE)
 
 NO_CHECKS = "The checks of the whole cohort did not run."
@@ -50,7 +47,8 @@ FMEA_NOTE = (
     "Severity S, occurrence O and invisibility from 1 to 5, 5 worst. O: from the studies of this cohort (none, above "
     "0, 1, 5 and 20 %), with fewer than 100 judged studies never below the expected grade. Invisible before: without "
     "this tool; after: from the sensitivity that the test bench measured, a dash where it was not measured (its "
-    "interval: chapter How often the checks err). Rows by severity, then by the product."
+    "interval: chapter How often the checks err), where a note counts as found. Raised, O: flags and worse. Rows "
+    "by severity, then by the product after."
 )
 
 
@@ -134,15 +132,10 @@ def chapter_of(one: Row) -> list[Flowable]:
     told = fonts.markup(str(one["message"]))
     if outcome in RAISED:
         told += fonts.markup(f" Advice: {one['advice']}")
-    title = fonts.bold(f"{one['code']}  {one['title']}{_kind(one)}. ")
+    title = fonts.bold(f"{one['code']}  {one['title']}{chapters.kind(one)}. ")
     paragraph = layout.MarkedParagraph(outcome, Paragraph(title + told, style.paragraph_style("body")))
     most = MOST_ROWS if outcome in RAISED else MOST_ROWS_OF_A_PASS
     return [Spacer(1, 2 * mm), paragraph, *(part for table in one["tables"] for part in _table(table, most))]
-
-
-def _kind(one: Row) -> str:
-    """Return whether the limit was declared or the test exploratory; nothing where no test was made."""
-    return "" if Outcome(one["outcome"]) is Outcome.NOT_EVALUABLE else KIND_WORDS[str(one["kind"])]
 
 
 def _table(content: Row, most: int) -> list[Flowable]:

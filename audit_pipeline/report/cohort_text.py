@@ -25,14 +25,14 @@ LADDER = (
 )
 FALSIFICATION = (
     "Without the body or on even grey the AUROC should be 0.5; without letters or border it should stay. Brackets: 95 "
-    "% intervals of each number alone, differences by DeLong's test for the same studies; E06 tests what "
-    "was replaced together and adjusts, not even grey, noise or wider padding. Exploratory: no limit was declared."
+    "% intervals of each number alone, differences by DeLong's test for the same studies; E06 tests "
+    "them together and adjusts. Exploratory: no limit was declared."
 )
 MAPS = (
     "A map passes when no check that judges it raised a flag, and at least one gave an answer. Brackets: 95 % Wilson "
-    "interval over maps; those of one study are not independent, so it is wider in truth. "
-    "Cells with evidence: share of the cells that speak for the class; peak: highest value of maps "
-    "that are not blank; both as median with 5 and 95 % quantiles."
+    "interval over maps, wider in truth where a method has several maps of a study. Methods explain the same "
+    "predictions: two that agree (D19) are one result, not two. Cells with evidence: share of the cells that speak for "
+    "the class; peak: highest value of maps that are not blank; both as median with 5 and 95 % quantiles."
 )
 DETECTORS = (
     "From the test bench that ships with this release, not from this cohort: faults of known severity planted in "
@@ -127,7 +127,7 @@ def ladders(asked: Sequence[Row]) -> str:
     step = min(steps, key=lambda own: (own["stays"]["value"], str(own["sentence"])))
     stays = statistics_text.estimate(step["stays"])
     changes = counted(len(steps), "change")
-    told = f"Of {changes} of the input, \u201c{_quoted(step)}\u201d turns most conclusions: {stays} stay"
+    told = f"Of {changes} of the input, \u201c{_quoted(step)}\u201d leaves the fewest conclusions as they are: {stays}"
     worst = [(found["difference"], found, own) for own in steps if (found := most_changed(own)) is not None]
     if not worst:
         return f"{told}. With too few labelled studies, or none, no change of the AUROC can be stated."
@@ -228,6 +228,11 @@ def maps(methods: Sequence[Row]) -> str:
         return f"None of {by} was judged by a check."
     empty = f" {counted(blank, 'map is', 'maps are')} blank." if blank else ""
     untested = f" {total - judged} had no check that gave an answer." if judged < total else ""
+    each = {(one["passed"]["k"], one["passed"]["n"]) for one in methods}
+    if len(methods) > 1 and len(each) == 1:
+        k, n = each.pop()
+        by = f"each of {counted(len(methods), 'method')}"
+        return f"By {by}, {numbers.share(k, n)} maps passed their own tests.{untested}{empty}"
     return f"Of {by}, {numbers.share(passed, judged)} passed their own tests.{untested}{empty}"
 
 

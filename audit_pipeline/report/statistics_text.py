@@ -28,7 +28,8 @@ RATES = (
 )
 CALIBRATION = (
     "Perfect: slope 1, intercept and calibration in the large 0, observed/expected 1, Brier 0. Error: debiased, over "
-    "bins of equal size; a perfect model stays below the null in 95 % of such cohorts. First study of every patient."
+    "bins of equal size, 0 where chance explains it; a perfect model stays below the null in 95 % of such cohorts. "
+    "First study of every patient. Calibration is that at the prevalence of these studies."
 )
 RELIABILITY = (
     "Dots: share of positives in bins of equal size, against their mean probability, with 95 % Wilson intervals. Bars: "
@@ -246,15 +247,34 @@ def benefit_sentence(one: Row) -> str:
     """Return at which threshold probabilities acting on a class is shown to be better than both defaults."""
     found = one["benefit"]
     ranges = ranges_of(found["thresholds"], found["is_better"])
+    here = f"at their prevalence of {numbers.fixed(one['positives'] / one['n'], 3)} (n = {found['n']})"
     if not ranges:
         return (
-            f"At no threshold probability is acting on {name_of(one)} shown to be better than acting on all or on none "
-            f"(n = {found['n']})."
+            f"In these studies, {here}, acting on {name_of(one)} is at no threshold probability shown to be better "
+            f"than acting on all or on none.{_declared(found)}"
         )
     return (
-        f"Acting on {name_of(one)} is better than acting on all studies and on none for threshold probabilities "
-        f"{text.listed(ranges)}, by the pointwise 95 % intervals of the difference (n = {found['n']})."
+        f"In these studies, {here}, acting on {name_of(one)} is better than acting on all and on none for threshold "
+        f"probabilities {text.listed(ranges)}, by the pointwise 95 % intervals of the difference.{_declared(found)}"
     )
+
+
+def benefit_at(found: Row, keys: tuple[str, str, str], place: int) -> str:
+    """Return a net benefit with its interval; a dash where an earlier version, which closed the run, had none."""
+    if keys[0] not in found:
+        return numbers.MISSING
+    value, low, high = (numbers.fixed(found[key][place], 3) for key in keys)
+    return f"{value} ({low} to {high})"
+
+
+def _declared(found: Row) -> str:
+    """Return where the net benefit is above both defaults at the declared prevalence; "" where none is declared."""
+    declared = found.get("is_better_declared")  # an earlier version, which closed the run, had none
+    if not declared:
+        return ""
+    ranges = ranges_of(found["thresholds"], declared)
+    where = f"for {text.listed(ranges)}" if ranges else "for none"
+    return f" At the declared prevalence, with the sensitivity and specificity found here, it is {where} (no interval)."
 
 
 def ranges_of(places: Sequence[float], holds: Sequence[bool]) -> list[str]:

@@ -16,8 +16,8 @@ MEASURE_WORDS = {
     "sensitivity": "sensitivity",
     "specificity": "specificity",
     "refused": "studies refused or failed",
-    "critical": "predictions judged critical",
-    "rejected_maps": "maps judged critical",
+    "critical": "studies whose prediction is critical",
+    "rejected_maps": "studies whose explanation is critical",
 }
 GATE_NOTE = (
     "Met: the whole 95 % interval lies on the promised side of the limit. Not met: none of it does. Not shown: the "
@@ -258,13 +258,15 @@ def checks_found(outcomes: Mapping[str, Mapping[str, int]], audited: int) -> str
     """Return how many checks ran, and how many of them raised something or could not answer.
 
     >>> checks_found({"A01": {"pass": 3}, "D05": {"flag": 1, "pass": 2}}, 3)
-    '2 checks ran over 3 audited studies: 1 raised something, 0 could not answer in any study.'
+    '2 checks ran over 3 audited studies: 1 raised a flag or worse, 0 left no more than a note, 0 never could answer.'
     """
-    raised = sum(any(counts.get(one) for one in ("critical", "error", "flag")) for counts in outcomes.values())
+    is_raised = [any(counts.get(one) for one in ("critical", "error", "flag")) for counts in outcomes.values()]
+    raised = sum(is_raised)
+    noted = sum(bool(counts.get("note")) and not own for counts, own in zip(outcomes.values(), is_raised, strict=True))
     silent = sum(set(counts) == {"not_evaluable"} for counts in outcomes.values())
     return (
         f"{counted(len(outcomes), 'check')} ran over {counted(audited, 'audited study', 'audited studies')}: "
-        f"{raised} raised something, {silent} could not answer in any study."
+        f"{raised} raised a flag or worse, {noted} left no more than a note, {silent} never could answer."
     )
 
 

@@ -47,6 +47,17 @@ def test_the_difference_to_acting_on_all_is_paired(case):
     assert found.above_all_high[29] == pytest.approx(found.above_all[29] + reach, abs=2e-6)
 
 
+def test_at_a_declared_prevalence_the_rates_found_here_decide(case):
+    scores, truth = case
+    assert benefit(scores, truth, np.arange(500)).is_better_declared == ()
+    found = benefit(scores, truth, np.arange(500), 0.05)
+    for place in (4, 9, 29):
+        called, odds = scores >= found.thresholds[place], found.thresholds[place] / (1 - found.thresholds[place])
+        model = 0.05 * called[truth].mean() - 0.95 * called[~truth].mean() * odds
+        assert found.is_better_declared[place] == (model > max(0, 0.05 - 0.95 * odds))
+    assert 0 < sum(found.is_better_declared) < sum(found.is_better), "rarer disease, fewer thresholds"
+
+
 def test_no_interval_reaches_above_that_of_the_prevalence_which_no_net_benefit_exceeds():
     truth = np.arange(60) < 30
     scores = np.where(truth, 0.99, 0.1)

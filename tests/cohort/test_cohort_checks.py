@@ -110,16 +110,25 @@ def test_a_gap_in_a_declared_group_says_group_metric_and_size():
     assert not judged("E01", cohort).is_planned
 
 
-@pytest.mark.parametrize("variant", ["border_removed", "text_removed", "padding_changed", "grained"])
+@pytest.mark.parametrize("variant", ["border_removed", "text_removed", "padding_changed", "padding_widened", "grained"])
 def test_a_model_that_gets_worse_without_its_surroundings_reads_them(clean, variant):
     kept = replace(clean, panel={variant: clean.probabilities})
     lost = replace(clean, panel={variant: np.random.default_rng(1).permutation(clean.probabilities)})
     assert judged("E06", kept).finding.outcome is Outcome.PASS
     found = judged("E06", lost).finding
     assert found.outcome is Outcome.FLAG
-    assert variant.replace("_", " ") in found.message
+    assert ("noise softened" if variant == "grained" else variant.replace("_", " ")) in found.message
     whole = judged("E06", lost)
     assert whole.low < whole.finding.value < whole.high
+
+
+@pytest.mark.parametrize(("variant", "told"), [("constant", "even grey"), ("noise", "noise alone")])
+def test_a_model_that_tells_the_classes_without_any_image_is_flagged(clean, variant, told):
+    blank = replace(clean, panel={variant: np.random.default_rng(1).permutation(clean.probabilities)})
+    assert judged("E06", blank).finding.outcome is Outcome.PASS
+    found = judged("E06", replace(clean, panel={variant: clean.probabilities})).finding
+    assert found.outcome is Outcome.FLAG
+    assert f"with {told}" in found.message
 
 
 def test_a_band_of_age_is_a_fact_of_the_person_and_no_shortcut(clean):

@@ -213,6 +213,17 @@ def test_a_run_closed_before_these_statistics_says_so_and_breaks_nothing():
     assert "Failure modes and effects (FMEA) Not evaluable." in told
 
 
+def test_a_run_closed_before_the_paired_net_benefit_is_drawn_without_it(binary):
+    known = binary["statistics"]["classes"][0]["benefit"]
+    older = {
+        key: value for key, value in known.items() if not key.startswith("above_all") and key != "is_better_declared"
+    }
+    classes = [{**one, "benefit": older} for one in binary["statistics"]["classes"]]
+    told = printed({**binary, "statistics": {**binary["statistics"], "classes": classes}})
+    assert "Model less all" in told
+    assert printed(binary) != told
+
+
 def test_one_study_and_none_make_chapters():
     assert "Not evaluable" in printed(summary_of(fabricated(1)))
     assert "Not evaluable" in printed(summary_of([]))

@@ -95,3 +95,14 @@ def test_cells_without_a_number_say_why():
     assert cell({"value": None, "low": None, "high": None, "n": 3, "k": None, "reason": "too few"}) == "too few"
     assert cell({"value": 0.5, "low": None, "high": None, "n": 3, "k": None}) == "0.5"
     assert cell(value=True) == "True"
+
+
+def test_page_one_names_what_the_whole_cohort_flagged_by_severity():
+    records, summary, thumbnails = cohort(3)
+    rows = [{**CHECK, "code": f"E{number:02d}", "message": f"Told by {number}."} for number in range(1, 7)]
+    severities = [{**ROW, "code": one["code"], "severity": 1} for one in rows[:5]] + [{**ROW, "code": "E06"}]
+    content = render_audit(records, {**summary, "cohort_checks": rows, "fmea": severities}, thumbnails, context())
+    first = words(content, 0)
+    assert [number for number in range(1, 7) if f"Told by {number}." in first] == [1, 2, 3, 6]
+    assert first.index("Told by 6.") < first.index("Told by 1.")
+    assert "2 more checks of the cohort raised a flag." in first
