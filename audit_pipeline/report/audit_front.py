@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import shorten
 from typing import Any
 
 from reportlab.lib.units import mm
@@ -34,6 +35,7 @@ from audit_pipeline.wording import counted
 MOST_GATES, MOST_CLASSES, MOST_OF_COHORT = 6, 5, 4
 """Rows on page one; the chapters of the plan and of discrimination hold all of them."""
 
+WHOLE = " \u2026 (whole in its chapter)"
 PERFORMANCE_HEAD = ("Class", "Studies", "Positive", "AUROC (interval)", "Threshold", "Sensitivity", "Specificity")
 PERFORMANCE_MM = (19.0, 13.0, 14.5, 39.5, 16.0, 38.0, 38.0)
 
@@ -133,7 +135,9 @@ def _important_of_cohort(summary: Summary) -> list[Flowable]:
     )
     items: list[Flowable] = []
     for one in ranked[:MOST_OF_COHORT]:
-        words = fonts.bold(f"{one['code']}  {one['title']}") + fonts.markup(f". {text.cut(str(one['message']), 200)}")
+        words = fonts.bold(f"{one['code']}  {one['title']}") + fonts.markup(
+            f". {shorten(str(one['message']), 200, placeholder=WHOLE)}"
+        )
         paragraph = Paragraph(words, style.paragraph_style("body"))
         items.append(layout.MarkedParagraph(Outcome(one["outcome"]), paragraph, chapters.anchor("cohort_checks")))
     left = len(ranked) - MOST_OF_COHORT
