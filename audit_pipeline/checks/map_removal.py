@@ -86,7 +86,8 @@ def unfaithful_map(evidence: Evidence, *, limit: float = 0.25, least_claim: floa
     it. Flagged when the value is below `limit`, or when cyclic shifts of the map itself cause larger falls; one of them
     may where the fall convinces, as a shifted map can still cover the same thing. A map that claims less than
     `least_claim`, or explains a class less probable than not, promises nothing that removal could test. Where the model
-    counts the highest of its slices or windows only, others step in for those removed: the shifted maps alone judge.
+    counts the highest of its slices or windows only, others step in for those removed: the shifted maps alone judge,
+    and a small fall is a note.
     """
     first = first_map(evidence)
     falls, curves = _falls(evidence, first), removal_curves(evidence)
@@ -115,7 +116,8 @@ def unfaithful_map(evidence: Evidence, *, limit: float = 0.25, least_claim: floa
     )
     worst_rank = 2 if value >= CONVINCING else 1
     is_small = value < limit and not others
-    outcome = Outcome.FLAG if is_small or rank > worst_rank or fall <= 0 else Outcome.PASS
+    quiet = Outcome.NOTE if value < limit else Outcome.PASS
+    outcome = Outcome.FLAG if is_small or rank > worst_rank or fall <= 0 else quiet
     found = Result(outcome, text, value=value, limit=limit, unit="share of the claim", curves=curves)
     return replace(found, limit=None, is_rule=True) if others else found
 

@@ -133,14 +133,14 @@ def resampled_beyond(
     limits = np.where(is_through, through_plane, in_plane)
     worst = int((zoom / limits).argmax())
     value, limit = float(zoom[worst]), float(limits[worst])
+    where = _axis_name(evidence.image, int(source_axis[worst]))
     if value > limit:
-        where = _axis_name(evidence.image, int(source_axis[worst]))
         text = f"The model input is {shown(value)} times finer than the source {where} (limit {shown(limit)})."
         return Result(Outcome.FLAG, text, value, limit, "source / input spacing")
     lost = _lost_target(evidence)
     largest = float(scale.max())
-    text = f"The model input is at most {shown(value)} times finer (limit {shown(limit)}) and {shown(largest)} times "
-    text += f"coarser than the source (note above {shown(reduction)})"
+    text = f"The source spacing is {shown(value)} times that of the model input {where}, nearest to its limit of "
+    text += f"{shown(limit)}; the input is at most {shown(largest)} times coarser (note above {shown(reduction)})"
     if lost:
         return Result(Outcome.FLAG, sentence(text, lost), value, limit, "source / input spacing")
     outcome = Outcome.NOTE if largest > reduction + 1e-6 else Outcome.PASS

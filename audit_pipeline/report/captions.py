@@ -91,7 +91,7 @@ def extremes(facts: ExplanationFacts) -> str:
     """Return the largest evidence for and against the class."""
     values = facts.statistics
     return (
-        f"{text.capital(text.method(facts.method))}: at most {numbers.number(max(values.max, 0.0))} for and "
+        f"{text.capital(text.method(facts.method))}, whole map: at most {numbers.number(max(values.max, 0.0))} for and "
         f"{numbers.number(max(-values.min, 0.0))} against the class, in {text.map_unit(facts.unit)}."
     )
 

@@ -117,5 +117,6 @@ def said_of(shown: Shown, panel: Panel) -> str:
         return f"As stored{where}, rows and columns of the file, {greys}."
     if panel.role == FED:
         beside = "" if panel.index is None else " at the same place"
-        return f"Model input{beside}: rows and columns that the network reads, {greys}."
+        read = " The text blanked here was not blanked for the network." if panel.blanked else ""
+        return f"Model input{beside}: rows and columns that the network reads, {greys}.{read}"
     return f"Model input{where} of the file, {greys}."

@@ -231,8 +231,17 @@ def _bars(record: StudyRecord, width: float) -> list[Flowable]:
 def _sentence(record: StudyRecord) -> list[Flowable]:
     if not record.explanations:
         return []
-    words = map_words.map_sentence(record.explanations[0], record.image.affine if record.image else None)
-    return [Heading("Where the evidence lies", level=1), tables.words(words, "body")]
+    first = record.explanations[0]
+    words = [map_words.map_sentence(first, record.image.affine if record.image else None)]
+    verdict = record.verdict
+    if verdict is not None and verdict.explanation in vocabulary.MATTERING:
+        raised = text.verdict(verdict.explanation, verdict.explanation_code)
+        words.append(f"The explanation is {raised}: this place is no safe evidence.")
+    others = [one.target_name for one in record.explanations if one.method == first.method][1:]
+    if others:
+        named = text.listed([text.cut(name, text.LONGEST_NAME) for name in others], 3)
+        words.append(f"Maps of other classes, judged one by one, follow in the chapter on evidence: {named}.")
+    return [Heading("Where the evidence lies", level=1), tables.words(" ".join(words), "body")]
 
 
 def _brief(record: StudyRecord, width: float) -> list[Flowable]:

@@ -94,12 +94,12 @@ def verdict(outcome: Outcome, code: str) -> str:
 def verdict_meaning(subject: str, outcome: Outcome, not_evaluable: int = 0) -> str:
     """Return one sentence that says what a verdict on the "prediction" or "explanation" means.
 
-    not_evaluable : how many checks behind the verdict could not answer, which a pass has to say
+    not_evaluable : how many checks behind the verdict could not answer, which a pass or a note has to say
     """
     silent = f"; {counted(not_evaluable, 'check')} could not be evaluated" if not_evaluable else ""
     meanings = {
         Outcome.PASS: f"No check spoke against the {subject}{silent}.",
-        Outcome.NOTE: f"Nothing stands against the {subject}; there is a remark.",
+        Outcome.NOTE: f"Nothing found stands against the {subject}; there is a remark{silent.replace(';', ', and')}.",
         Outcome.FLAG: f"A reviewer must look before the {subject} is used.",
         Outcome.CRITICAL: f"The {subject} must not be used as it is.",
         Outcome.NOT_EVALUABLE: f"The {subject} could not be judged; this is not a pass.",

@@ -61,7 +61,10 @@ def test_where_other_slices_step_in_the_shifted_maps_alone_judge():
         kind="slice", rule="the largest", logits={"nodule": (3.0, 2.0, 1.0)}, counted={"nodule": (0,)}, axis=0,
         centres=((0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (2.0, 0.0, 0.0)),
     )  # fmt: skip
-    for falls, outcome in (([0.5, 0.0, *NULL], Outcome.PASS), ([0.2, 0.0, *NULL], Outcome.FLAG)):
+    judged = (
+        ([2.0, 0.0, *NULL], Outcome.PASS), ([0.5, 0.0, *NULL], Outcome.NOTE), ([0.2, 0.0, *NULL], Outcome.FLAG),
+    )  # fmt: skip
+    for falls, outcome in judged:
         evidence = evidence_with(falls)
         evidence = replace(evidence, prediction=replace(evidence.prediction, parts=parts))
         found = unfaithful_map(evidence)

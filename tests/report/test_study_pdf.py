@@ -41,6 +41,14 @@ def test_page_one_says_when_the_label_contradicts_the_conclusion(volume, label, 
     assert f"Reference label: {label}. {told}" in first
 
 
+def test_page_one_calls_no_place_safe_evidence_while_the_explanation_is_flagged(volume):
+    sound = replace(volume[0], verdict=Verdict(prediction=Outcome.PASS, explanation=Outcome.NOTE))
+    told = "this place is no safe evidence"
+    assert told in words(render_study(*volume, context()), 0)
+    assert told not in words(render_study(sound, volume[1], context()), 0)
+    assert "could not be evaluated" in words(render_study(sound, volume[1], context()), 0)
+
+
 @pytest.mark.parametrize("is_refused", [False, True])
 def test_the_digest_of_the_attached_record_is_printed(volume, is_refused):
     record = refused_record() if is_refused else volume[0]
