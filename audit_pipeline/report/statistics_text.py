@@ -274,9 +274,7 @@ def _declared(found: Row) -> str:
         return ""
     ranges = ranges_of(found["thresholds"], declared)
     where = f"for {text.listed(ranges)}" if ranges else "for none"
-    return (
-        f" At the declared prevalence, with the sensitivity and specificity found here, it is so {where} (no interval)."
-    )
+    return f" At the declared prevalence, with the rates found here, it is so {where} (no interval)."
 
 
 def ranges_of(places: Sequence[float], holds: Sequence[bool]) -> list[str]:
