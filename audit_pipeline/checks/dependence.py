@@ -15,8 +15,8 @@ from audit_pipeline.checks.reliance import beyond_threshold
 from audit_pipeline.checks.wording import chance
 from audit_pipeline.evidence import Answer, Evidence, Unanswered
 from audit_pipeline.findings import Outcome
-from audit_pipeline.records import Matrix
-from audit_pipeline.wording import counted, percent, shown
+from audit_pipeline.records import Matrix, Prediction
+from audit_pipeline.wording import counted, listed, percent, shown
 
 SAME_LOGIT = 0.1
 """Logits that differ by less are the same answer, whatever the probability."""
@@ -42,7 +42,7 @@ UNMOVED = 0.002
     advice="Do not use the model until it is known what it reads.",
     level="standard",
     variants=("constant", "noise", "body_removed"),
-    version=2,
+    version=3,
 )
 def image_not_needed(evidence: Evidence, *, change: float = 0.05) -> Result:
     """Compare the answers to the image, to an even grey, and to noise.
@@ -51,7 +51,8 @@ def image_not_needed(evidence: Evidence, *, change: float = 0.05) -> Result:
     flagged too when both give its probability within `change`: an image that shows nothing is no evidence of a
     finding, while the absence of a finding is rightly concluded from it. Where that class is no longer concluded
     without the body, or is not concluded of a twentieth of the clean reference studies, the image is needed, and what
-    the model says of empty images is a note.
+    the model says of empty images is a note. So is a finding that an even grey or noise gets too, with whatever
+    probability: it is then no evidence of a finding that the model is sure.
     """
     answers = [evidence.answer(name) for name in ("constant", "noise")]
     prediction = evidence.prediction
@@ -70,7 +71,25 @@ def image_not_needed(evidence: Evidence, *, change: float = 0.05) -> Result:
         needs = [_need_of(evidence, place) for place in kept]
         text += f" {needs[0]}, so the image is needed." if needs[0] else ""
         outcome = Outcome.NOTE if all(needs) and outcome is Outcome.PASS else Outcome.FLAG
+    elif asserted := _asserted(prediction, chances):
+        text += f" {asserted} too, where there is nothing to find."
+        outcome = max(outcome, Outcome.NOTE, key=BADNESS.index)
     return Result(outcome, text, value=drift, limit=SAME_LOGIT, unit="logit")
+
+
+def _asserted(prediction: Prediction, chances: Matrix) -> str:
+    """Return which concluded findings an even grey or noise, the rows of `chances`, get as well, or ""."""
+    clauses = []
+    for place in positives(prediction):
+        name = prediction.classes[place]
+        got = [
+            f"{what} ({chance(float(row[place]))})"
+            for what, row, found in zip(("an even grey", "noise"), chances, decided(prediction, chances), strict=True)
+            if name in found
+        ]
+        if got:
+            clauses.append(f"{name} is concluded of {' and of '.join(got)}")
+    return listed(clauses)
 
 
 def _need_of(evidence: Evidence, place: int) -> str:

@@ -11,8 +11,10 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from audit_pipeline.cohort.comparison import stratified_area
+from audit_pipeline.cohort.comparison import score_interval, strata_sizes, stratified_area
+from audit_pipeline.cohort.declare import Estimate
 from audit_pipeline.cohort.record import Cohort, Ints
+from audit_pipeline.cohort.wording import with_interval
 from audit_pipeline.records import Scalar
 
 Vector = NDArray[np.float64]
@@ -93,18 +95,37 @@ def _number(value: Scalar) -> float | None:
 EFFECT = "rank effect"
 """The unit of `Association.effect`."""
 
+EFFECT_NOTE = (
+    "Effect: distance from one half of the chance that a study with the value scores higher than one without, for the "
+    "value that moves it most; in brackets its score interval, at 95 % for all values at once (Bonferroni)."
+)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Association:
     """How a number goes with a field: p-value, and the most a value of the field moves its rank.
 
     effect : largest distance from one half of the chance that a study with this value exceeds one without it in the
-    same stratum; 0 to 0.5
+    same stratum; 0 to 0.5; 0 where no value is frequent enough
+    low, high : score interval of that chance for the value that moves most, as distances from one half; low is 0 where
+    one half lies inside. It holds at 95 % for all values at once (Bonferroni), as the largest was chosen.
     """
 
     p_value: float
     effect: float
+    low: float
+    high: float
     n: int
+
+    @property
+    def estimate(self) -> Estimate:
+        """The effect as a cell of a table."""
+        return Estimate(value=self.effect, low=self.low, high=self.high, n=self.n)
+
+    @property
+    def sentence(self) -> str:
+        """The effect with its interval, as a clause."""
+        return f"effect {with_interval(self.effect, self.low, self.high)}"
 
 
 def association(values: Vector, field: Field, strata: Sequence[str]) -> Association | None:
@@ -131,7 +152,8 @@ def association(values: Vector, field: Field, strata: Sequence[str]) -> Associat
         found = _of_texts(values[known], parts, names[known])
     if found is None:
         return None
-    return Association(p_value=found, effect=_effect(values[known], parts, names[known]), n=int(known.sum()))
+    effect, low, high = _effect(values[known], parts, names[known])
+    return Association(p_value=found, effect=effect, low=low, high=high, n=int(known.sum()))
 
 
 def _of_texts(values: Vector, texts: NDArray[np.str_], strata: NDArray[np.str_]) -> float | None:
@@ -164,7 +186,15 @@ def _of_numbers(values: Vector, numbers: Vector, strata: NDArray[np.str_]) -> fl
     return float(2 * norm.sf(abs(total) / sqrt(weight))) if weight else None
 
 
-def _effect(values: Vector, texts: NDArray[np.str_], strata: NDArray[np.str_]) -> float:
+def _effect(values: Vector, texts: NDArray[np.str_], strata: NDArray[np.str_]) -> tuple[float, float, float]:
+    """Return the effect of `Association` with the ends of its interval."""
+    from scipy.stats import norm
+
     levels = [level for level, count in Counter(texts).items() if count >= FEWEST_LEVEL]
-    areas = [stratified_area(values, texts == level, strata) for level in levels]
-    return max((abs(area - 0.5) for area in areas if area is not None), default=0.0)
+    areas = [(area, level) for level in levels if (area := stratified_area(values, texts == level, strata)) is not None]
+    if not areas:
+        return 0.0, 0.0, 0.5
+    area, level = max(areas, key=lambda pair: abs(pair[0] - 0.5))
+    low, high = score_interval(area, *strata_sizes(texts == level, strata), z=float(norm.isf(0.025 / len(areas))))
+    nearest = 0.0 if low <= 0.5 <= high else min(abs(low - 0.5), abs(high - 0.5))
+    return float(abs(area - 0.5)), nearest, max(abs(low - 0.5), abs(high - 0.5))

@@ -8,6 +8,7 @@ from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 from scipy.stats import norm, rankdata
 
 from audit_pipeline.cohort.proportions import Z_95
@@ -87,23 +88,50 @@ def unpaired(
     sizes = (first[0].size, second[0].size)
     pooled = (area * sizes[0] + other * sizes[1]) / sum(sizes)
     variance = sum(
-        max(clustered_variance(influences, truth, members), score_variance(pooled, truth))
+        max(
+            clustered_variance(influences, truth, members),
+            score_variance(pooled, (int(truth.sum()), int((~truth).sum()))),
+        )
         for influences, truth, members in ((moves, first[1], own), (opposed, second[1], theirs))
     )
     return _difference(area - other, variance)
 
 
-def score_variance(area: float, truth: Truth) -> float:
-    """Return the variance of an estimated area when the true one is `area`, as in `discrimination.newcombe_interval`.
+def score_variance(area: float, *sizes: tuple[int, int]) -> float:
+    """Return the variance of an estimated area when the true one is `area`.
+
+    ``V = A (1 - A) (1 + N (1 - A) / (2 - A) + N A / (1 + A)) / (m n)`` with ``N = (m + n) / 2 - 1``.
+
+    Parameters
+    ----------
+    sizes : (m, n) positives and negatives; of several strata the variance is that of `stratified_area`
 
     References
     ----------
-    R. G. Newcombe, 2006, doi:10.1002/sim.2324, method 5.
+    R. G. Newcombe, Confidence intervals for an effect size measure based on the Mann-Whitney statistic, part 2, 2006,
+    doi:10.1002/sim.2324, method 5.
     """
-    positives, negatives = int(truth.sum()), int((~truth).sum())
-    middle = (positives + negatives) / 2 - 1
-    spread = 1 + middle * (1 - area) / (2 - area) + middle * area / (1 + area)
-    return area * (1 - area) * spread / (positives * negatives)
+    total = 0.0
+    for positives, negatives in sizes:
+        middle = (positives + negatives) / 2 - 1
+        spread = 1 + middle * (1 - area) / (2 - area) + middle * area / (1 + area)
+        total += area * (1 - area) * spread * positives * negatives
+    return total / sum(positives * negatives for positives, negatives in sizes) ** 2
+
+
+def score_interval(area: float, *sizes: tuple[int, int], z: float = Z_95) -> tuple[float, float]:
+    """Return the score interval of an area, which has width also at 0 and 1.
+
+    The bounds solve ``|A - theta| = z sqrt(V(theta))`` with V of `score_variance`, whose `sizes` these are.
+    """
+
+    def excess(theta: float) -> float:
+        return (area - theta) ** 2 - z**2 * score_variance(theta, *sizes)
+
+    tiny = 1e-12
+    low = float(brentq(excess, tiny, area - tiny)) if area > 0 else 0.0
+    high = float(brentq(excess, area + tiny, 1 - tiny)) if area < 1 else 1.0
+    return low, high
 
 
 def _difference(value: float, variance: float) -> Difference:
@@ -111,6 +139,13 @@ def _difference(value: float, variance: float) -> Difference:
     error = sqrt(max(variance, 0.0))
     p_value = float(abs(value) < 1e-12) if error < 1e-12 else float(2 * norm.sf(abs(value) / error))
     return Difference(value=value, low=value - Z_95 * error, high=value + Z_95 * error, p_value=p_value)
+
+
+def strata_sizes(truth: Truth, strata: Sequence[str] | NDArray[np.str_]) -> list[tuple[int, int]]:
+    """Return positives and negatives of every stratum that has both."""
+    names = np.asarray(strata)
+    sizes = [(int(truth[names == name].sum()), int((~truth[names == name]).sum())) for name in np.unique(names)]
+    return [size for size in sizes if all(size)]
 
 
 def stratified_area(scores: Vector, truth: Truth, strata: Sequence[str] | NDArray[np.str_]) -> float | None:

@@ -8,10 +8,9 @@ from math import exp, log, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.stats import rankdata
 
-from audit_pipeline.cohort.comparison import clustered_variance, influence
+from audit_pipeline.cohort.comparison import clustered_variance, influence, score_interval
 from audit_pipeline.cohort.proportions import FEWEST, Z_95
 
 Vector = NDArray[np.float64]
@@ -39,7 +38,8 @@ def discrimination(
 
     The interval is DeLong's on the logit scale, ``logit(A) +- z SE / (A (1 - A))``, which stays inside 0 to 1. When
     DeLong's variance is zero, as for complete separation, it would have no width; then the bounds are the score
-    interval of `newcombe_interval`. With fewer than `proportions.FEWEST` positives or negatives nothing is estimated.
+    interval of `comparison.score_interval`. With fewer than `proportions.FEWEST` positives or negatives nothing is
+    estimated.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def discrimination(
         low, high = (1 / (1 + exp(-max(-700.0, min(700.0, centre + sign * reach)))) for sign in (-1, 1))
         method = "DeLong with Obuchowski's clusters, logit scale" if repeats else "DeLong, logit scale"
     else:
-        low, high = newcombe_interval(area, positives, negatives)
+        low, high = score_interval(area, (positives, negatives))
         method = "Newcombe score interval, as DeLong's variance is zero"
     return Discrimination(n=values.size, positives=positives, auroc=area, low=low, high=high, method=method)
 
@@ -95,26 +95,3 @@ def delong(positive: Vector, negative: Vector) -> tuple[float, float]:
     area = float(of_positives.mean())
     variance = float(of_positives.var(ddof=1) / m + of_negatives.var(ddof=1) / n)
     return area, variance
-
-
-def newcombe_interval(area: float, positives: int, negatives: int) -> tuple[float, float]:
-    """Return the score interval of an AUROC, which has width also at 0 and 1.
-
-    The bounds solve ``|A - theta| = z sqrt(V(theta))`` with ``V = theta (1 - theta) (1 + N (1 - theta) / (2 - theta)
-    + N theta / (1 + theta)) / (m n)`` and ``N = (m + n) / 2 - 1``.
-
-    References
-    ----------
-    R. G. Newcombe, Confidence intervals for an effect size measure based on the Mann-Whitney statistic, part 2, 2006,
-    doi:10.1002/sim.2324, method 5.
-    """
-    middle = (positives + negatives) / 2 - 1
-
-    def excess(theta: float) -> float:
-        spread = 1 + middle * (1 - theta) / (2 - theta) + middle * theta / (1 + theta)
-        return (area - theta) ** 2 - Z_95**2 * theta * (1 - theta) * spread / (positives * negatives)
-
-    tiny = 1e-12
-    low = float(brentq(excess, tiny, area - tiny)) if area > 0 else 0.0
-    high = float(brentq(excess, area + tiny, 1 - tiny)) if area < 1 else 1.0
-    return low, high

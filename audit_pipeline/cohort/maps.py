@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audit_pipeline.cohort.association import EFFECT, Association, association, fields_of
+from audit_pipeline.cohort.association import EFFECT, EFFECT_NOTE, Association, association, fields_of
 from audit_pipeline.cohort.declare import Cell, CohortResult, NotEvaluable, Table, cohort_check
 from audit_pipeline.cohort.proportions import FEWEST, Proportion, proportion
 from audit_pipeline.cohort.record import Cohort
@@ -122,17 +122,17 @@ def maps_follow_acquisition(cohort: Cohort, *, alpha: float = 0.05, effect: floa
     raised = [(one, p) for one, p in judged if p < alpha and one.found.effect >= effect]
     worst, p_value = raised[0] if raised else judged[0]
     told = [
-        f"{PLACES[one.code]} with {within(one.field)} (adjusted {p_shown(float(p))})"
+        f"{PLACES[one.code]} with {within(one.field)} ({one.found.sentence}, adjusted {p_shown(float(p))})"
         for one, p in raised or [(worst, p_value)]
     ]
     said = "The maps follow the acquisition" if raised else "No drift was shown; smallest p"
     message = f"{said}: {listed(told)}, n = {worst.found.n}."
     cells: list[tuple[Cell, ...]] = [
-        (f"{one.code} {PLACES[one.code]}", one.field, one.found.n, one.found.effect, float(p)) for one, p in judged
+        (f"{one.code} {PLACES[one.code]}", one.field, one.found.n, one.found.estimate, float(p)) for one, p in judged
     ]
     head = ("Measure", "Field", "Studies", "Effect", "Adjusted p")
     return CohortResult(
         Outcome.FLAG if raised else Outcome.PASS, message, value=worst.found.effect, limit=effect, unit=EFFECT,
-        n=worst.found.n, p_value=float(p_value),
-        tables=(Table(title="Maps against the acquisition", head=head, rows=tuple(cells)),),
+        n=worst.found.n, low=worst.found.low, high=worst.found.high, p_value=float(p_value),
+        tables=(Table(title="Maps against the acquisition", head=head, rows=tuple(cells), note=EFFECT_NOTE),),
     )  # fmt: skip

@@ -12,7 +12,7 @@ from audit_pipeline.cohort.declare import Cell, CohortResult, Estimate, NotEvalu
 from audit_pipeline.cohort.proportions import FEWEST, clustered_proportion, effective
 from audit_pipeline.cohort.rates import Rates, rates
 from audit_pipeline.cohort.record import Cohort, Question
-from audit_pipeline.cohort.wording import estimate_of, p_shown, share
+from audit_pipeline.cohort.wording import estimate_of, p_shown, share, with_interval
 from audit_pipeline.findings import Outcome
 from audit_pipeline.multiplicity import holm
 from audit_pipeline.wording import listed, shown
@@ -170,13 +170,13 @@ def prevalence_mismatch(cohort: Cohort, *, limit: float = 0.1) -> CohortResult:
     A class whose declared prevalence lies within the 95 % interval of its prevalence here counts as matching.
     """
     rows: list[tuple[Cell, ...]] = []
-    worst, name, n = 0.0, "", 0
+    worst, told, n = 0.0, "", 0
     for question in cohort.questions:
         claim = cohort.plan.claims.get(question.name)
         if claim is None or claim.prevalence is None or min(question.truth.sum(), (~question.truth).sum()) < FEWEST:
             continue
         found = rates(question, cohort.clusters[question.rows])
-        here, n = found.prevalence, question.truth.size
+        here, n = found.prevalence, n or question.truth.size
         observed = (found.positive_predictive_value, found.negative_predictive_value)
         for metric, first, second in zip(("PPV", "NPV"), observed, at_prevalence(found, claim.prevalence), strict=True):
             if first.value is None or second.value is None:
@@ -184,21 +184,26 @@ def prevalence_mismatch(cohort: Cohort, *, limit: float = 0.1) -> CohortResult:
             rows.append((question.name, metric, here, first, claim.prevalence, second))
             is_other = here.low is None or here.high is None or not here.low <= claim.prevalence <= here.high
             if is_other and abs(second.value - first.value) > worst:
-                worst, name = abs(second.value - first.value), f"{metric} of {question.name}"
+                worst, n = abs(second.value - first.value), question.truth.size
+                told = f"{metric} of {question.name}: {_told(first)} here (n = {n}), {_told(second)} at the declared"
     if not rows:
         raise NotEvaluable(
             f"No prevalence is declared for a class with {FEWEST} labelled cases of each kind; see cohort.claims."
         )
-    message = (
-        f"{name} differs by {shown(worst)} between this cohort and the declared prevalence (n = {n})."
-        if name
-        else "Predictive values are the same at the declared prevalence."
-    )
+    message = f"{told} prevalence." if told else "Predictive values are the same at the declared prevalence."
     head = ("Class", "Value", "Prevalence here", "Here", "Declared", "At the declared")
     return CohortResult(
         Outcome.FLAG if worst > limit else Outcome.PASS, message, value=worst, limit=limit, unit="probability", n=n,
         tables=(Table(title="Predictive values", head=head, rows=tuple(rows)),),
     )  # fmt: skip
+
+
+def _told(value: Estimate) -> str:
+    """Return a value with its interval where it has one."""
+    assert value.value is not None
+    if value.low is None or value.high is None:
+        return shown(value.value)
+    return with_interval(value.value, value.low, value.high)
 
 
 def at_prevalence(found: Rates, prevalence: float) -> tuple[Estimate, Estimate]:

@@ -8,7 +8,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from audit_pipeline.cohort.association import EFFECT, Association, Field, association, fields_of
+from audit_pipeline.cohort.association import EFFECT, EFFECT_NOTE, Association, Field, association, fields_of
 from audit_pipeline.cohort.calibration import log_odds
 from audit_pipeline.cohort.comparison import clustered_variance, influence, stratified_area
 from audit_pipeline.cohort.declare import Cell, CohortResult, Estimate, NotEvaluable, Table, cohort_check
@@ -186,26 +186,26 @@ def shortcut_in_use(
     judged = [one for one in uses if not one.field.is_of_the_patient] or uses
     worst = raised[0] if raised else judged[0]
     named = [
-        f"{within(one.field.name)} ({one.question.name}, effect {shown(one.found.effect)}, {p_shown(one.adjusted)})"
+        f"{within(one.field.name)} ({one.question.name}, {one.found.sentence}, {p_shown(one.adjusted)})"
         for one in raised
     ]
     message = f"Within the labels the probability follows {listed(named)}." if raised else (
         f"Within the labels no fact of the acquisition is shown to move the probability; smallest p: "
         f"{within(worst.field.name)}, "
-        f"effect {shown(worst.found.effect)}, adjusted {p_shown(worst.adjusted)} (n = {worst.found.n})."
+        f"{worst.found.sentence}, adjusted {p_shown(worst.adjusted)} (n = {worst.found.n})."
     )  # fmt: skip
     outcome = (
         Outcome.CRITICAL if is_critical else Outcome.FLAG if raised else Outcome.NOTE if significant else Outcome.PASS
     )
     rows: list[tuple[Cell, ...]] = [
-        (one.question.name, one.field.name, one.found.n, one.found.effect, one.adjusted,
+        (one.question.name, one.field.name, one.found.n, one.found.estimate, one.adjusted,
          drops.get((one.question.name, one.field.name)))
         for one in uses
     ]  # fmt: skip
     table = Table(
         title="Probability against metadata, within the labels", rows=tuple(rows),
         head=("Class", "Field", "Studies", "Effect", "Adjusted p", "AUROC lost within values"),
-        note="Effect: distance from one half of the chance that a study with the value scores higher than one without.",
+        note=EFFECT_NOTE,
     )  # fmt: skip
     return CohortResult(
         outcome,
@@ -214,6 +214,8 @@ def shortcut_in_use(
         limit=effect,
         unit=EFFECT,
         n=worst.found.n,
+        low=worst.found.low,
+        high=worst.found.high,
         p_value=worst.adjusted,
         tables=(table,),
     )

@@ -55,6 +55,10 @@ sensitivity, specificity : of the recorded conclusions, at `threshold` where the
 """
 
 
+OUTSIDE_USE = ("A21", "A22")
+"""Checks that say of a study that the model card does not allow it."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CohortSummary:
     """Counts and performance of a run.
@@ -66,6 +70,8 @@ class CohortSummary:
     confidence : level of all intervals
     labelled : audited studies with a usable label that did not help to make the model
     unknown_labels : those whose label names no class of the model
+    outside_use : of the labelled studies those outside the intended use, by key
+    inside_use : the performance without them; empty where there are none
     """
 
     counts: Mapping[str, int]
@@ -75,6 +81,8 @@ class CohortSummary:
     refusals: Mapping[str, int]
     labelled: int
     unknown_labels: int
+    outside_use: tuple[str, ...] = ()
+    inside_use: tuple[ClassPerformance, ...] = ()
     confidence: float = 0.95
 
 
@@ -82,6 +90,8 @@ def summarise(records: Sequence[StudyRecord]) -> CohortSummary:
     """Return the summary of `records`; the order of the records does not matter."""
     judged = [record.verdict for record in records if record.verdict is not None]
     labelled, unknown = _labelled(records)
+    outside = tuple(sorted(record.study for record in records if _is_outside_use(record) and _labelled([record])[0]))
+    inside = _labelled([record for record in records if record.study not in outside])[0] if outside else []
     status = Counter(record.status for record in records)
     return CohortSummary(
         counts={"found": len(records), **{str(one): status[one] for one in Status}},
@@ -94,7 +104,14 @@ def summarise(records: Sequence[StudyRecord]) -> CohortSummary:
         refusals=dict(sorted(Counter(record.error.code for record in records if record.error).items())),
         labelled=len(labelled),
         unknown_labels=unknown,
+        outside_use=outside,
+        inside_use=_performance(inside),
     )
+
+
+def _is_outside_use(record: StudyRecord) -> bool:
+    raised = (Outcome.FLAG, Outcome.CRITICAL)
+    return any(one.code in OUTSIDE_USE and one.outcome in raised for one in record.findings)
 
 
 def _tally(outcomes: Sequence[Outcome]) -> dict[str, int]:

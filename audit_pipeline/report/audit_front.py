@@ -80,7 +80,13 @@ def _performance(summary: Summary) -> list[Flowable]:
     note = audit_text.performance_note(summary.get("confidence"), methods, int(summary.get("unknown_labels") or 0))
     left = len(rows) - MOST_CLASSES
     more = f"{counted(left, 'more class stands', 'more classes stand')} after this page. " if left > 0 else ""
-    return [heading, _performance_table(rows[:MOST_CLASSES]), tables.words(f"{more}{note}", "caption")]
+    outside = audit_text.outside_use(summary.get("outside_use") or (), summary.get("inside_use") or ())
+    return [
+        heading,
+        _performance_table(rows[:MOST_CLASSES]),
+        *([tables.words(outside, "body")] if outside else []),
+        tables.words(f"{more}{note}", "caption"),
+    ]
 
 
 def _more_classes(summary: Summary) -> list[Flowable]:

@@ -103,6 +103,30 @@ def nothing_raised(audited: int) -> str:
     return f"No check ended in flag, critical or error in {counted(audited, 'study', 'studies')}."
 
 
+def outside_use(studies: Sequence[str], inside: Sequence[Mapping[str, Any]], limit: int = 3) -> str:
+    """Return that some of the labelled studies are not of the intended use, and the rates without them; "" for none.
+
+    Parameters
+    ----------
+    studies : their keys; inside : rows of performance without them; limit : keys and classes that are named
+
+    >>> nodule = {"class": "nodule", "sensitivity": {"k": 7, "n": 8}, "specificity": {"k": 8, "n": 8}}
+    >>> print(outside_use(["0a1b"], [nodule]))
+    1 of these studies is not of the intended use (A21 or A22): 0a1b; the plan does not leave it out. Without it, \
+sensitivity and specificity: nodule 7 of 8 and 8 of 8.
+    """
+    if not studies:
+        return ""
+    found = [f"{row['class']} {proportion(row['sensitivity'])} and {proportion(row['specificity'])}" for row in inside]
+    left = f"; {counted(len(found) - limit, 'more class', 'more classes')} in cohort.json" if len(found) > limit else ""
+    pronoun = "it" if len(studies) == 1 else "them"
+    rates = f" Without {pronoun}, sensitivity and specificity: {'; '.join(found[:limit])}{left}." if found else ""
+    return (
+        f"{len(studies)} of these studies {'is' if len(studies) == 1 else 'are'} not of the intended use (A21 or A22): "
+        f"{text.listed(studies, limit)}; the plan does not leave {pronoun} out.{rates}"
+    )
+
+
 def performance_note(confidence: float | None, methods: Sequence[str] = (), unknown_labels: int = 0) -> str:
     """Return what the brackets mean; level and method of the intervals are named when the summary states them.
 

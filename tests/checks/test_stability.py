@@ -109,6 +109,17 @@ def test_a_finding_in_grey_and_in_noise_that_goes_with_the_body_is_a_note():
     assert image_not_needed(asked(0.98, **empty, body_removed=answer(0.9))).outcome is Outcome.FLAG
 
 
+@pytest.mark.parametrize(
+    ("grey", "noise", "told"),
+    [(0.6, 0.1, "an even grey (0.6)"), (0.1, 0.7, "noise (0.7)"), (0.6, 0.7, "an even grey (0.6) and of noise (0.7)")],
+)
+def test_a_finding_that_an_image_of_nothing_gets_as_well_is_a_note_that_names_it(grey, noise, told):
+    finding = image_not_needed(asked(0.98, constant=answer(grey), noise=answer(noise), body_removed=answer(0.2)))
+    assert finding.outcome is Outcome.NOTE
+    assert f"class a is concluded of {told} too" in finding.message
+    assert "too" not in image_not_needed(asked(0.02, constant=answer(grey), noise=answer(noise))).message
+
+
 def known(*probabilities):
     odds = np.log(np.asarray(probabilities) / (1 - np.asarray(probabilities)))
     empty = np.zeros((odds.size, 1), dtype=np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 from sklearn.metrics import cohen_kappa_score
 from statsmodels.genmod.families import Binomial
 from statsmodels.genmod.generalized_linear_model import GLM
@@ -231,6 +232,19 @@ def test_an_association_holds_the_labels_apart(draw):
     assert confounded.p_value > 0.01
     assert naive.p_value < 1e-20
     assert association(odds + (site == "A"), field, labels.tolist()).p_value < 1e-6
+
+
+def test_an_effect_has_the_interval_of_the_value_that_moves_most(draw):
+    labels = np.repeat(["ill", "well"], 60)
+    site = np.tile(["A", "B", "C"], 40)
+    odds = np.where(labels == "ill", 3.0, -3.0) + draw.normal(size=120) + 1.5 * (site == "C")
+    found = association(odds, field_of("site", list(site)), labels.tolist())
+    area = float(norm.cdf(1.5 / 2**0.5))
+    assert found.low < found.effect < found.high
+    assert found.low < area - 0.5 < found.high
+    same = association(draw.normal(size=120), field_of("site", list(site)), labels.tolist())
+    assert same.low == 0
+    assert 0 < same.effect < same.high < 0.5
 
 
 def test_numbers_are_associated_by_rank_and_missing_ones_are_left_out(draw):

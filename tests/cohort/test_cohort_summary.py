@@ -116,6 +116,22 @@ def test_a_label_that_names_no_class_is_counted_and_left_out():
     assert summary.performance[0]["n"] == 1
 
 
+def test_studies_outside_the_intended_use_are_counted_and_the_rates_without_them_stand_beside():
+    outside = [
+        record("p", label="a", first=0.1, findings=[finding("A21", Outcome.CRITICAL)]),
+        record("q", label="b", first=0.9, findings=[finding("A22", Outcome.FLAG)]),
+        record("r", findings=[finding("A21", Outcome.CRITICAL)]),
+    ]
+    summary = summarise(
+        [*labelled(20, 30, 18, 24), *outside, record("s", "a", findings=[finding("A22", Outcome.NOTE)])]
+    )
+    assert summary.outside_use == ("p", "q")
+    rates = [(row["sensitivity"].k, row["sensitivity"].n, row["specificity"].k, row["specificity"].n)
+             for row in (summary.performance[0], summary.inside_use[0])]  # fmt: skip
+    assert rates == [(19, 22, 24, 31), (19, 21, 24, 30)]
+    assert (summarise(labelled(20, 30, 18, 24)).outside_use, summarise(labelled(2, 3, 1, 2)).inside_use) == ((), ())
+
+
 def test_refused_studies_have_no_part_in_the_performance():
     assert summarise([record("1", label="a"), refused("2")]).labelled == 1
 

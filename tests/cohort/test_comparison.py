@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from audit_pipeline.cohort.comparison import (
     clustered_variance,
     influence,
     paired,
     placements,
+    score_interval,
     score_variance,
+    strata_sizes,
     stratified_area,
     unpaired,
 )
@@ -81,7 +84,7 @@ def test_a_small_group_that_is_separated_by_chance_is_not_certain_to_differ():
     perfect = unpaired((np.where(truth, 1.0, 0.0) + np.arange(20) / 100, truth), (cases(300, 8)[1], cases(300, 8)[0]))
     assert delong(np.ones(10), np.zeros(10))[1] == 0
     assert perfect.p_value > 1e-4
-    assert score_variance(0.85, truth) > 0
+    assert score_variance(0.85, (int(truth.sum()), int((~truth).sum()))) > 0
 
 
 def test_unpaired_comparisons_of_equal_models_are_significant_in_one_of_twenty():
@@ -123,3 +126,20 @@ def test_equal_scores_differ_by_nothing_with_certainty():
     truth, scores, _ = cases(60)
     found = paired(scores, scores, truth)
     assert (found.value, found.p_value) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("distance", [0.0, 1.0, 2.0])
+def test_the_interval_of_an_area_within_strata_holds_the_truth_in_nineteen_of_twenty(distance):
+    strata = np.repeat(["a", "b", "c"], [40, 20, 12])
+    truth = np.arange(strata.size) % 3 == 0
+    random, area, held = np.random.default_rng(1), float(norm.cdf(distance / 2**0.5)), 0
+    for _ in range(400):
+        scores = random.normal(distance * truth) + 5 * (strata == "b")
+        low, high = score_interval(stratified_area(scores, truth, strata), *strata_sizes(truth, strata))
+        held += low <= area <= high
+    assert 0.93 <= held / 400 <= 0.985
+
+
+def test_several_strata_vary_as_their_weighted_mean_and_one_as_itself():
+    assert strata_sizes(np.asarray([True, False, True, False, True]), ["a", "a", "b", "b", "c"]) == [(1, 1), (1, 1)]
+    assert score_variance(0.8, (10, 20), (10, 20)) == pytest.approx(score_variance(0.8, (10, 20)) / 2)

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from audit_pipeline.cohort.discrimination import delong, discrimination, newcombe_interval
+from audit_pipeline.cohort.comparison import score_interval
+from audit_pipeline.cohort.discrimination import delong, discrimination
 
 
 def cohort(positives, negatives, distance=1.0, seed=0):
@@ -87,7 +88,7 @@ def test_equal_scores_have_the_area_one_half_and_a_width():
 
 
 def test_more_cases_give_a_narrower_score_interval_around_the_area():
-    wide, narrow = newcombe_interval(0.9, 20, 20), newcombe_interval(0.9, 200, 200)
+    wide, narrow = score_interval(0.9, (20, 20)), score_interval(0.9, (200, 200))
     assert wide[0] < narrow[0] < 0.9 < narrow[1] < wide[1]
 
 
