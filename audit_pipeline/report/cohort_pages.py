@@ -37,9 +37,11 @@ NAMES_OF_FIELDS = frozenset({"Field", "Column", "What"})
 RAISED = (*vocabulary.MATTERING, Outcome.NOTE)
 
 NO_CHECKS = "The checks of the whole cohort did not run."
+CHANCE = "(chance)"
 EXPLORATORY = (
-    "Adjusted p: of the hypothesis that nothing is wrong, over everything that the check tried; a value beyond its "
-    "limit passes where chance explains it. A dash: a rule, which needs no test. Exploratory: found by looking, not "
+    f"Adjusted p: of the hypothesis that nothing is wrong, over everything that the check tried. pass {CHANCE}: the "
+    "value lies beyond its limit and chance explains it, so neither a fault nor its absence is shown. A dash: a rule, "
+    "which needs no test. Exploratory: found by looking, not "
     "tested against a limit that was declared beforehand; planned: the comparison was declared, its limit was not. A "
     "flag of either holds against all tests of this table together (Holm, 5 %); a note does not."
 )
@@ -92,7 +94,7 @@ def overview(checks: Sequence[Row]) -> Flowable:
         [
             str(one["code"]),
             str(one["title"]),
-            marks.MarkedWord(Outcome(one["outcome"])),
+            marks.MarkedWord(Outcome(one["outcome"]), CHANCE if is_by_chance(one) else ""),
             _value(one),
             str(one["unit"]) or numbers.MISSING,
             limit_of(one),
@@ -104,6 +106,18 @@ def overview(checks: Sequence[Row]) -> Flowable:
     ]
     head = ("Code", "Check", "Outcome", "Value (95 % interval)", "Unit", "Limit", "n", "Adjusted p", "Kind")
     return tables.table(head, rows, (10.0, 43.0, 22.0, 27.0, 24.5, 11.5, 7.0, 17.0, 16.0), numeric=(6,))
+
+
+def is_by_chance(one: Row) -> bool:
+    """Return whether a check passed although its value lies beyond its limit, since chance explains that.
+
+    >>> [is_by_chance({"outcome": "pass", "value": value, "limit": 0.1, "direction": "above"}) for value in (0.2, 0.1)]
+    [True, False]
+    """
+    value, limit = one["value"], one["limit"]
+    if Outcome(one["outcome"]) is not Outcome.PASS or value is None or limit is None:
+        return False
+    return bool({"above": value > limit, "below": value < limit}.get(str(one["direction"]), False))
 
 
 def _is_answered(one: Row) -> bool:
