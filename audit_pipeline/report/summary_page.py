@@ -37,6 +37,7 @@ from audit_pipeline.study_record import PredictionFacts, StudyRecord
 from audit_pipeline.wording import counted
 
 MOST_FINDINGS = 5
+NOTHING_RAISED = "No check ended in flag, critical or error."
 MAP_FAMILY = "D"
 KEY_HEIGHT, LEAST_KEY_HEIGHT, KEY_CAPTION = 88 * mm, 50 * mm, 48 * mm
 LONGEST_MESSAGE, LONGEST_ADVICE = 260, 180
@@ -80,21 +81,23 @@ def _patient(identity: Mapping[str, str]) -> list[Flowable]:
 def _right(shown: Shown, width: float, room: float) -> list[Flowable]:
     record = shown.record
     items = [*_conclusion(record), *_lamps(record), *_counts(record)]
+    items.append(Heading("What matters most", level=1))
     groups = [_finding(finding) for finding in most_important(record.findings)]
-    heading = Heading("What matters most", level=1)
-    if not groups:
-        return [*items, heading, tables.words("No check ended in flag, critical or error.", "body")]
-    mattering = sum(finding.outcome in vocabulary.MATTERING for finding in record.findings)
-    left = room - layout.stack_height([*items, heading], width) - 8 * mm
+    raised = sum(finding.outcome in vocabulary.MATTERING for finding in record.findings)
+    remarks = sum(finding.outcome is Outcome.NOTE for finding in record.findings)
+    if not raised:
+        items.append(tables.words(NOTHING_RAISED + (" Remarks:" if groups else ""), "body"))
+    left = room - layout.stack_height(items, width) - 8 * mm
     kept = layout.fitting(groups, width, left)
-    rest = text.more_findings(mattering - kept)
+    rest = text.more_findings(max(0, raised - kept), remarks - max(0, kept - raised))
     tail = [tables.words(rest, "caption")] if rest else []
-    return [*items, heading, *(item for group in groups[:kept] for item in group), *tail]
+    return [*items, *(item for group in groups[:kept] for item in group), *tail]
 
 
 def most_important(findings: tuple[Finding, ...]) -> list[Finding]:
-    """Return up to five findings: critical, then error, then flag, each in the order of the record."""
-    ranked = [finding for outcome in vocabulary.MATTERING for finding in findings if finding.outcome is outcome]
+    """Return up to five findings: critical, then error, then flag, then note, each in the order of the record."""
+    told = (*vocabulary.MATTERING, Outcome.NOTE)
+    ranked = [finding for outcome in told for finding in findings if finding.outcome is outcome]
     return ranked[:MOST_FINDINGS]
 
 
@@ -159,14 +162,15 @@ def _counts(record: StudyRecord) -> list[Flowable]:
 
 
 def _finding(finding: Finding) -> list[Flowable]:
-    title = Paragraph(
-        fonts.bold(text.cut(f"{finding.code}  {text.finding_title(finding)}", 90)), style.paragraph_style("table")
-    )
+    """Return what a finding says; the title of a note, which asserts nothing, is a question."""
+    asked = "?" if finding.outcome is Outcome.NOTE else ""
+    words = text.cut(f"{finding.code}  {text.finding_title(finding)}", 90)
+    title = Paragraph(fonts.bold(f"{words}{asked}"), style.paragraph_style("table"))
     items: list[Flowable] = [
         layout.MarkedParagraph(finding.outcome, title, links.check(finding.code)),
         tables.words(_short(text.finding_sentence(finding), LONGEST_MESSAGE), "table"),
     ]
-    if finding.advice:
+    if finding.advice and finding.outcome is not Outcome.NOTE:
         items.append(tables.words(_short(f"Advice: {finding.advice}", LONGEST_ADVICE), "caption"))
     return [*items, Spacer(1, 1.6 * mm)]
 

@@ -190,11 +190,15 @@ def outcome_counts(findings: Sequence[Finding]) -> tuple[tuple[Outcome, int], ..
     )
 
 
-def more_findings(count: int) -> str:
-    """Return the sentence about findings that did not fit; "" for none."""
-    if count == 0:
-        return ""
-    return f"{counted(count, 'more finding that matters', 'more findings that matter')}: see the table of checks."
+def more_findings(raised: int, remarks: int = 0) -> str:
+    """Return the sentence about findings that did not fit; "" for none.
+
+    >>> more_findings(2, 1)
+    '2 more findings that matter and 1 more remark: see the table of checks.'
+    """
+    parts = [counted(raised, "more finding that matters", "more findings that matter")] if raised else []
+    parts += [counted(remarks, "more remark")] if remarks else []
+    return f"{' and '.join(parts)}: see the table of checks." if parts else ""
 
 
 def rejection(facts: ExplanationFacts | None) -> str:

@@ -145,7 +145,7 @@ def test_each_finding_on_page_one_leads_to_the_page_with_its_row():
 
     content = KINDS["3D"]()
     found = [(kind, target) for page, kind, target in links(content) if page == 0]
-    assert len(found) == 8 + 3, "eight marks at a glance, three findings that matter most"
+    assert len(found) == 8 + 3 + 1, "eight marks at a glance, three findings that matter most and a remark"
     for kind, target in found:
         assert kind == "inside"
         assert "Check and finding" in words(content, target)

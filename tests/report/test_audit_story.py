@@ -100,6 +100,16 @@ def test_without_promises_page_one_says_so_and_what_to_supply():
     assert "Declare them in cohort.claims and cohort.gates" in first
 
 
+def test_page_one_tells_the_rates_within_the_intended_use_where_studies_lie_outside():
+    records, summary, _ = audit(30)
+    row = summary["performance"][0]
+    told = {**summary, "outside_use": [records[0].study], "inside_use": [row]}
+    first = printed(audit_front.first_page(records, told, context()))
+    assert f"1 of these studies is not of the intended use (A21 or A22): {records[0].study}" in first
+    assert f"Without it, sensitivity and specificity: {row['class']} " in first
+    assert "intended use (A21" not in printed(audit_front.first_page(records, summary, context()))
+
+
 def test_the_plan_names_use_limits_operating_points_and_its_digest(thirty, shown):
     for fact in (
         "Flag chest CT with a solid nodule for a second reading",

@@ -45,6 +45,14 @@ def test_every_check_stands_in_the_overview_with_value_interval_unit_limit_and_n
     assert "E12 Weak reference standard not evaluable" in text
 
 
+def test_a_pass_beyond_its_limit_is_marked_as_chance():
+    records, summary, thumbnails = cohort(3)
+    by_chance, kept = {**CHECK, "outcome": "pass"}, {**CHECK, "code": "E13", "outcome": "pass", "value": 0.02}
+    told = words(render_audit(records, {**summary, "cohort_checks": [by_chance, kept]}, thumbnails, context()))
+    assert "E01 Subgroup gap pass (chance) 0.31" in told
+    assert "E13 Subgroup gap pass 0.02" in told
+
+
 def test_a_flag_is_told_with_its_sentence_and_advice_and_marked_exploratory(text):
     assert "E01 Subgroup gap (exploratory)" in text
     assert "Of 27 comparisons, 1 shows a gap. Advice: Collect more." in text

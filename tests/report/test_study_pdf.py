@@ -67,6 +67,19 @@ def test_page_one_counts_every_outcome_and_names_what_matters_worst_first(volume
     assert "Advice: Trust HiResCAM over Grad-CAM." in first
 
 
+def test_page_one_tells_the_remarks_after_what_was_raised_and_asserts_nothing_by_them(volume):
+    note = next(one for one in volume[0].findings if one.outcome is Outcome.NOTE)
+    title = f"{note.code} {note.title}?"
+    raised = words(render_study(*volume, context()), 0)
+    assert raised.index("D19 Methods disagree") < raised.index(title)
+    assert "Remarks:" not in raised
+    calm = tuple(one for one in volume[0].findings if one.outcome in {Outcome.NOTE, Outcome.PASS})
+    told = words(render_study(replace(volume[0], findings=calm), volume[1], context()), 0)
+    assert f"No check ended in flag, critical or error. Remarks: {title} {note.message}" in told
+    silent = tuple(one for one in calm if one.outcome is Outcome.PASS)
+    assert "Remarks" not in words(render_study(replace(volume[0], findings=silent), volume[1], context()), 0)
+
+
 def test_every_number_of_the_map_statistics_is_printed(volume, volume_pdf):
     text = words(volume_pdf)
     for facts in volume[0].explanations:
