@@ -25,7 +25,7 @@ from torch.nn import functional
 
 from audit_pipeline.card import ModelCard, read_card
 from audit_pipeline.demo.examples import Example, examples
-from audit_pipeline.demo.measure import Scores, best_threshold, evidence, performance, scores
+from audit_pipeline.demo.measure import Scores, best_threshold, evidence, peaks_on_nodules, performance, scores
 from audit_pipeline.demo.recipes import RECIPES, Recipe, card_text
 from audit_pipeline.explain.layers import choose_layer
 from audit_pipeline.models.networks import build_network
@@ -76,12 +76,14 @@ def finish(name: str, recipe: Recipe, network: nn.Module, output: Path, start: f
     tuning_examples = examples(TUNING, card)
     calibrate(network, scores(network, tuning_examples, card))
     threshold = best_threshold(scores(network, tuning_examples, card))
+    held_out = scores(network, examples(HELD_OUT, card), card)
     facts = {
         "data": "phantoms of audit_pipeline.demo.phantom, no patient data",
         "training_phantoms": 2 * len(TRAINING),
         "tuning_phantoms": len(TUNING),
         "held_out_phantoms": len(HELD_OUT),
-        **performance(scores(network, examples(HELD_OUT, card), card), threshold),
+        **performance(held_out, threshold),
+        "peak_within_one_cell_of_detected_nodule": peaks_on_nodules(held_out, threshold),
         "seed": SEED,
         "minutes": round((time.perf_counter() - start) / 60, 1),
     }

@@ -135,7 +135,7 @@ def _calibrate(network: nn.Module, images: Floats, truth: Floats) -> dict[str, f
         with torch.no_grad():
             head.weight[k].mul_(scale)
             head.bias[k].mul_(scale).add_(shift)
-        calibrated = Scores(scale * logits[:, k] + shift, present[:, k], torch.zeros(0), [])
+        calibrated = Scores(scale * logits[:, k] + shift, present[:, k], torch.zeros(0), torch.zeros(0))
         thresholds[name] = best_threshold(calibrated)
     return thresholds
 

@@ -73,7 +73,6 @@ def train(recipe: Recipe, output: Path) -> None:
         "seed": SEED,
         "minutes": round((time.perf_counter() - start) / 60, 1),
     }
-    facts.pop("peak_within_one_cell_of_detected_nodule")
     write_classifier(NAME, recipe, network, {recipe.card["classes"][-1]: threshold}, facts, output)
     say(start, yaml.safe_dump(facts, sort_keys=False))
 
@@ -111,7 +110,7 @@ def scores(network: nn.Module, seeds: Sequence[int], card: ModelCard) -> Scores:
     with torch.inference_mode():
         logits: list[Tensor] = [whole(torch.from_numpy(one.values.copy())[None])[0, 0] for one in volumes]
     labels = torch.tensor([one.label for one in volumes])
-    return Scores(torch.stack(logits).clone(), labels, torch.zeros(0), [])
+    return Scores(torch.stack(logits).clone(), labels, torch.zeros(0), torch.zeros(0))
 
 
 def _in_parallel(make: Callable[..., Made], seeds: Sequence[int], card: ModelCard) -> list[Made]:

@@ -14,7 +14,7 @@ from audit_pipeline.cohort.proportions import FEWEST
 from audit_pipeline.demo import examples as example_module
 from audit_pipeline.demo import train as script
 from audit_pipeline.demo.examples import Example, example
-from audit_pipeline.demo.measure import Scores, best_threshold, evidence
+from audit_pipeline.demo.measure import Scores, best_threshold, evidence, peaks_on_nodules
 from audit_pipeline.demo.recipes import RECIPES
 from audit_pipeline.explain.engine import explain_input
 from audit_pipeline.models.classifier import load_classifier
@@ -80,7 +80,14 @@ def test_a_crop_as_large_as_the_image_is_the_image_mirrored():
 
 
 def scores(logits, labels):
-    return Scores(torch.tensor(logits, dtype=torch.float32), torch.tensor(labels), torch.zeros(len(logits), 1), [])
+    given = torch.tensor(logits, dtype=torch.float32)
+    return Scores(given, torch.tensor(labels), torch.zeros(len(logits), 1), torch.zeros(len(logits)))
+
+
+def test_the_peak_is_judged_of_the_nodules_that_are_called_at_the_threshold():
+    given = scores(torch.logit(torch.tensor([0.9, 0.8, 0.5, 0.9])).tolist(), [True, True, True, False])
+    given.peak_cells[:] = torch.tensor([0.5, 1.5, 0.5, torch.nan])
+    assert (peaks_on_nodules(given, 0.6), peaks_on_nodules(given, 0.4)) == ("1/2", "2/3")
 
 
 def test_the_threshold_lies_midway_between_groups_that_are_apart():
@@ -157,7 +164,7 @@ def test_calibration_scales_and_shifts_the_evidence_to_where_the_tuning_phantoms
     with torch.no_grad():
         before = evidence(network(inputs))
         labels = torch.from_numpy(random.random(60)) < torch.sigmoid(3 * before - 1)
-        script.calibrate(network, Scores(before, labels, torch.zeros(60, 1), []))
+        script.calibrate(network, Scores(before, labels, torch.zeros(60, 1), torch.zeros(60)))
         after = evidence(network(inputs))
     scale, shift = np.polyfit(before.numpy(), after.numpy(), 1)
     assert after.numpy() == pytest.approx(scale * before.numpy() + shift, abs=1e-4)
