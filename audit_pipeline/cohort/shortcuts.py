@@ -70,7 +70,7 @@ def metadata_predict(cohort: Cohort, *, limit: float = 0.6, margin: float = 0.05
     if raised:
         outcome = Outcome.CRITICAL if alone.auroc >= image.auroc - margin else Outcome.FLAG
     message = (
-        f"{listed([within(field.name) for field in fields])} alone "
+        f"Metadata alone ({listed([within(field.name) for field in fields])}) "
         f"{'predict' if alone.auroc > 0.5 else 'do not predict'} {name}: AUROC "
         f"{with_interval(alone.auroc, alone.low, alone.high)} (n = {alone.n}); the model reaches {shown(image.auroc)}."
     )

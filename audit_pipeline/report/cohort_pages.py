@@ -10,8 +10,20 @@ from reportlab.platypus import Flowable, PageBreak, Paragraph, Spacer
 
 from audit_pipeline import terms
 from audit_pipeline.findings import Outcome
-from audit_pipeline.report import audit_text, chapters, fonts, layout, marks, numbers, style, tables, vocabulary
+from audit_pipeline.report import (
+    audit_text,
+    chapters,
+    cohort_text,
+    fonts,
+    layout,
+    marks,
+    numbers,
+    style,
+    tables,
+    vocabulary,
+)
 from audit_pipeline.report.document import Heading
+from audit_pipeline.wording import counted
 
 Row = Mapping[str, Any]
 
@@ -37,11 +49,10 @@ NAMES_OF_FIELDS = frozenset({"Field", "Column", "What"})
 RAISED = (*vocabulary.MATTERING, Outcome.NOTE)
 
 NO_CHECKS = "The checks of the whole cohort did not run."
-CHANCE = "(chance)"
 EXPLORATORY = (
-    f"Adjusted p: of the hypothesis that nothing is wrong, over everything that the check tried. pass {CHANCE}: the "
-    "value lies beyond its limit and chance explains it, so neither a fault nor its absence is shown. A dash: a rule, "
-    "which needs no test. Exploratory: found by looking, not "
+    "Adjusted p: of the hypothesis that nothing is wrong, over everything that the check tried. pass "
+    f"{cohort_text.CHANCE}: the value lies beyond its limit and chance explains it, so neither a fault nor its absence "
+    "is shown. A dash: a rule, which needs no test. Exploratory: found by looking, not "
     "tested against a limit that was declared beforehand; planned: the comparison was declared, its limit was not. A "
     "flag of either holds against all tests of this table together (Holm, 5 %); a note does not."
 )
@@ -94,7 +105,7 @@ def overview(checks: Sequence[Row]) -> Flowable:
         [
             str(one["code"]),
             str(one["title"]),
-            marks.MarkedWord(Outcome(one["outcome"]), CHANCE if is_by_chance(one) else ""),
+            marks.MarkedWord(Outcome(one["outcome"]), cohort_text.CHANCE if cohort_text.is_by_chance(one) else ""),
             _value(one),
             str(one["unit"]) or numbers.MISSING,
             limit_of(one),
@@ -106,18 +117,6 @@ def overview(checks: Sequence[Row]) -> Flowable:
     ]
     head = ("Code", "Check", "Outcome", "Value (95 % interval)", "Unit", "Limit", "n", "Adjusted p", "Kind")
     return tables.table(head, rows, (10.0, 43.0, 22.0, 27.0, 24.5, 11.5, 7.0, 17.0, 16.0), numeric=(6,))
-
-
-def is_by_chance(one: Row) -> bool:
-    """Return whether a check passed although its value lies beyond its limit, since chance explains that.
-
-    >>> [is_by_chance({"outcome": "pass", "value": value, "limit": 0.1, "direction": "above"}) for value in (0.2, 0.1)]
-    [True, False]
-    """
-    value, limit = one["value"], one["limit"]
-    if Outcome(one["outcome"]) is not Outcome.PASS or value is None or limit is None:
-        return False
-    return bool({"above": value > limit, "below": value < limit}.get(str(one["direction"]), False))
 
 
 def _is_answered(one: Row) -> bool:
@@ -160,7 +159,7 @@ def _table(content: Row, most: int) -> list[Flowable]:
     left = len(rows) - len(drawn)
     note = str(content["note"])
     if left > 0:
-        note = f"{note} {left} more rows stand in cohort.json.".strip()
+        note = f"{note} {counted(left, 'more row stands', 'more rows stand')} in cohort.json.".strip()
     made = _side_by_side(head, drawn)
     title = tables.words(str(content["title"]), "head")
     title.keepWithNext, title.spaceAfter = 1, 0.6 * mm

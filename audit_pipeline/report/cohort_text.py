@@ -12,6 +12,7 @@ from audit_pipeline.wording import counted
 Row = Mapping[str, Any]
 
 ALPHA = 0.05
+CHANCE = "(chance)"
 NO_FMEA = "Not evaluable. The table was not computed for this run; start the run again on its output to add it."
 NO_LADDER = (
     "Not evaluable. The records hold no answers to changed inputs; start the audit with audit.level standard or deep."
@@ -40,6 +41,7 @@ DETECTORS = (
 )
 GOOD_SENSITIVITY = 0.95
 OUTCOME_ORDER = (Outcome.CRITICAL, Outcome.FLAG, Outcome.ERROR, Outcome.NOTE, Outcome.NOT_EVALUABLE, Outcome.PASS)
+BY_CHANCE = "found nothing beyond chance"
 OUTCOME_VERBS = {
     Outcome.CRITICAL: "ended critical",
     Outcome.FLAG: "raised a flag",
@@ -50,6 +52,18 @@ OUTCOME_VERBS = {
 }
 
 
+def is_by_chance(one: Row) -> bool:
+    """Return whether a check passed although its value lies beyond its limit, since chance explains that.
+
+    >>> [is_by_chance({"outcome": "pass", "value": value, "limit": 0.1, "direction": "above"}) for value in (0.2, 0.1)]
+    [True, False]
+    """
+    value, limit = one.get("value"), one.get("limit")
+    if Outcome(one["outcome"]) is not Outcome.PASS or value is None or limit is None:
+        return False
+    return bool({"above": value > limit, "below": value < limit}.get(str(one["direction"]), False))
+
+
 def how_ended(checks: Sequence[Row], codes: Sequence[str], subject: str) -> str:
     """Return how the checks of a subject ended, worst first, with the codes of those that raised something.
 
@@ -58,6 +72,9 @@ def how_ended(checks: Sequence[Row], codes: Sequence[str], subject: str) -> str:
     'Of 2 checks on shortcuts, 1 raised a flag (E04) and 1 found nothing wrong.'
     >>> how_ended(rows, ("E05",), "shortcuts")
     'The check on shortcuts, E05, found nothing wrong.'
+    >>> rows[1] |= {"value": 0.3, "limit": 0.1, "direction": "above"}
+    >>> how_ended(rows, ("E05",), "shortcuts")
+    'The check on shortcuts, E05, found nothing beyond chance.'
     >>> how_ended((), ("E05",), "shortcuts")
     'Not evaluable. No check on shortcuts ran; see cohort.disable.'
     """
@@ -68,13 +85,16 @@ def how_ended(checks: Sequence[Row], codes: Sequence[str], subject: str) -> str:
         outcome = Outcome(found[0]["outcome"])
         if outcome is Outcome.NOT_EVALUABLE:
             return f"Not evaluable. {found[0]['code']}: {found[0]['message']}"
-        return f"The check on {subject}, {found[0]['code']}, {OUTCOME_VERBS[outcome]}."
+        verb = BY_CHANCE if is_by_chance(found[0]) else OUTCOME_VERBS[outcome]
+        return f"The check on {subject}, {found[0]['code']}, {verb}."
     parts = []
     for outcome in OUTCOME_ORDER:
-        own = [str(one["code"]) for one in found if one["outcome"] == outcome.value]
+        own = [str(one["code"]) for one in found if one["outcome"] == outcome.value and not is_by_chance(one)]
         if own:
             named = "" if outcome is Outcome.PASS else f" ({text.listed(own, 6)})"
             parts.append(f"{len(own)} {OUTCOME_VERBS[outcome]}{named}")
+    by_chance = [str(one["code"]) for one in found if is_by_chance(one)]
+    parts += [f"{len(by_chance)} {BY_CHANCE} ({text.listed(by_chance, 6)})"] if by_chance else []
     return f"Of {len(found)} checks on {subject}, {text.listed(parts)}."
 
 
@@ -99,14 +119,19 @@ def subgroups(rows: Sequence[Row], checks: Sequence[Row]) -> str:
     compared = sum(len(row["against"]) for row in groups)
     classes = {row["question"] for row in groups}
     each = "" if len(classes) == 1 else f" for {len(classes)} classes"
-    judged = next((Outcome(one["outcome"]) for one in checks if one["code"] == "E01"), None)
-    verdict = "" if judged is None else f" E01: {vocabulary.OUTCOME_WORDS[judged]}."
+    judged = next((one for one in checks if one["code"] == "E01"), None)
+    verdict = "" if judged is None else f" E01: {_outcome(judged)}."
     differ = f"{apart} {'differs' if apart == 1 else 'differ'} at an adjusted p below {numbers.short(ALPHA)}"
     told = f"of {counted(compared, 'comparison')} with the rest, {differ}" if compared else "none can be compared"
     return (
         f"Of {counted(len(groups), 'group')} in {counted(len(columns), 'column')}{each}, {small} "
         f"{'is' if small == 1 else 'are'} too small to judge; {told}.{verdict}"
     )
+
+
+def _outcome(one: Row) -> str:
+    words = vocabulary.OUTCOME_WORDS[Outcome(one["outcome"])]
+    return f"{words} {CHANCE}" if is_by_chance(one) else words
 
 
 def forest_note(drawn: int, total: int) -> str:
