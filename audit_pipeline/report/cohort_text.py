@@ -55,11 +55,12 @@ OUTCOME_VERBS = {
 def is_by_chance(one: Row) -> bool:
     """Return whether a check passed although its value lies beyond its limit, since chance explains that.
 
-    >>> [is_by_chance({"outcome": "pass", "value": value, "limit": 0.1, "direction": "above"}) for value in (0.2, 0.1)]
+    >>> found = {"outcome": "pass", "limit": 0.1, "direction": "above", "p_value": 0.3}
+    >>> [is_by_chance({**found, "value": 0.2}), is_by_chance({**found, "value": 0.1})]
     [True, False]
     """
     value, limit = one.get("value"), one.get("limit")
-    if Outcome(one["outcome"]) is not Outcome.PASS or value is None or limit is None:
+    if Outcome(one["outcome"]) is not Outcome.PASS or value is None or limit is None or one.get("p_value") is None:
         return False
     return bool({"above": value > limit, "below": value < limit}.get(str(one["direction"]), False))
 
@@ -72,7 +73,7 @@ def how_ended(checks: Sequence[Row], codes: Sequence[str], subject: str) -> str:
     'Of 2 checks on shortcuts, 1 raised a flag (E04) and 1 found nothing wrong.'
     >>> how_ended(rows, ("E05",), "shortcuts")
     'The check on shortcuts, E05, found nothing wrong.'
-    >>> rows[1] |= {"value": 0.3, "limit": 0.1, "direction": "above"}
+    >>> rows[1] |= {"value": 0.3, "limit": 0.1, "direction": "above", "p_value": 0.3}
     >>> how_ended(rows, ("E05",), "shortcuts")
     'The check on shortcuts, E05, found nothing beyond chance.'
     >>> how_ended((), ("E05",), "shortcuts")
