@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from audit_pipeline.cohort.declare import Estimate
-from audit_pipeline.cohort.proportions import proportion
+from audit_pipeline.cohort.proportions import clustered_proportion
 from audit_pipeline.cohort.wording import estimate_of
 from audit_pipeline.findings import Outcome
 from audit_pipeline.records import Status
@@ -26,7 +26,8 @@ class MapQuality:
     """The maps of one method over the audited studies.
 
     maps, studies : how many; unit : of their values, "" where it differs
-    passed : k of n maps on which no check raised anything and at least one gave an answer
+    passed : k of n maps on which no check raised anything and at least one gave an answer; the maps of a patient count
+    as one cluster
     with_open : passed maps on which a check could not be evaluated
     worst : most serious outcome that raised something -> number of maps
     not_judged : maps no check gave an answer on; blank : maps that show nothing
@@ -51,28 +52,30 @@ class MapQuality:
 
 def map_quality(records: Sequence[StudyRecord]) -> list[MapQuality]:
     """Return a row per explanation method, in the order of the first study that has it."""
-    found: dict[str, list[tuple[str, ExplanationFacts]]] = {}
+    found: dict[str, list[tuple[StudyRecord, ExplanationFacts]]] = {}
     for record in records:
         if record.status is Status.AUDITED:
             for one in record.explanations:
-                found.setdefault(one.method, []).append((record.study, one))
+                found.setdefault(one.method, []).append((record, one))
     return [_of_method(method, found[method]) for method in found]
 
 
-def _of_method(method: str, own: Sequence[tuple[str, ExplanationFacts]]) -> MapQuality:
+def _of_method(method: str, own: Sequence[tuple[StudyRecord, ExplanationFacts]]) -> MapQuality:
     maps = [facts for _, facts in own]
-    judged = [one for one in maps if set(one.checks.values()) & {*ANSWERS, *RAISED}]
-    worst = [next((outcome for outcome in RAISED if outcome in one.checks.values()), None) for one in judged]
-    passed = [one for one, outcome in zip(judged, worst, strict=True) if outcome is None]
+    judged = [(record, one) for record, one in own if set(one.checks.values()) & {*ANSWERS, *RAISED}]
+    worst = [next((outcome for outcome in RAISED if outcome in one.checks.values()), None) for _, one in judged]
+    passed = [one for (_, one), outcome in zip(judged, worst, strict=True) if outcome is None]
+    patients = np.unique([record.facts.get("patient") or record.study for record, _ in judged], return_inverse=True)[1]
+    hits = np.asarray([outcome is None for outcome in worst], dtype=np.bool_)
     codes = Counter(code for one in maps for code, outcome in one.checks.items() if outcome in RAISED)
     tally = Counter(str(outcome) for outcome in worst if outcome is not None)
     units = {one.unit for one in maps}
     return MapQuality(
         method=method,
         maps=len(maps),
-        studies=len({study for study, _ in own}),
+        studies=len({record.study for record, _ in own}),
         unit=units.pop() if len(units) == 1 else "",
-        passed=estimate_of(proportion(len(passed), len(judged))),
+        passed=estimate_of(clustered_proportion(hits, patients.astype(np.int64))),
         with_open=sum(Outcome.NOT_EVALUABLE in one.checks.values() for one in passed),
         worst={str(outcome): tally[str(outcome)] for outcome in RAISED if tally[str(outcome)]},
         not_judged=len(maps) - len(judged),

@@ -31,7 +31,7 @@ FALSIFICATION = (
 )
 MAPS = (
     "A map passes when no check that judges it raised a flag, and at least one gave an answer. Brackets: 95 % Wilson "
-    "interval over maps, wider in truth where a method has several maps of a study. Methods explain the same "
+    "interval, by patient where a method has several maps of one. Methods explain the same "
     "predictions: two that agree (D19) are one result, not two. Cells with evidence: share of the cells that speak for "
     "the class; peak: highest value of maps that are not blank; both as median with 5 and 95 % quantiles."
 )

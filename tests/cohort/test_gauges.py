@@ -77,3 +77,16 @@ def test_maps_are_tallied_by_method_and_by_their_worst_check():
     assert first.positive_share[1] == pytest.approx(0.3)
     assert first.peak == ()
     assert (second.passed.n, second.not_judged) == (0, 1)
+
+
+def test_maps_of_one_study_are_one_piece_of_evidence_when_they_agree():
+    outcomes = [Outcome.FLAG] * 4 + [Outcome.PASS] * 16
+    single = [explained("gradcam", {"D05": outcome}) for outcome in outcomes]
+    (once,) = map_quality([replace(record(k, 0.4, None), explanations=(one,)) for k, one in enumerate(single)])
+    (twice,) = map_quality([replace(record(k, 0.4, None), explanations=(one, one)) for k, one in enumerate(single)])
+    assert (twice.passed.k, twice.passed.n) == (32, 40)
+    assert (once.passed.low, once.passed.high) == pytest.approx(proportion_confint(16, 20, method="wilson"))
+    effective = round(40 / (2 * 20 / 19))  # the design effect of pairs that agree, with 20 clusters
+    assert (twice.passed.low, twice.passed.high) == pytest.approx(
+        proportion_confint(0.8 * effective, effective, method="wilson")
+    )
